@@ -1,0 +1,1 @@
+"""The service without Discord's user interface: settings, the model, money, the queue, bytes, HTTP."""

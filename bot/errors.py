@@ -17,6 +17,8 @@
 next, with no internals. Foreign errors (httpx, SQLAlchemy, Pillow, PyAV …) are mapped to these once, at the edge.
 """
 
+from typing import Any
+
 OPERATOR_TOLD = "Something is wrong on the bot's side; the bot's operator has been told. Nothing was charged."
 
 
@@ -27,6 +29,16 @@ class CinecordError(Exception):
         super().__init__(cause or sentence)
         self.sentence = sentence
         self.cause = cause or sentence
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without calling `__init__` again, whose parameters differ by class (bot/decoders.py needs it)."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[CinecordError], args: tuple[Any, ...], attributes: dict[str, Any]) -> CinecordError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class ConfigError(CinecordError):

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -107,6 +108,14 @@ def content_type(key: str) -> str:
     return _CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own: the only place where plain HTTP is good enough."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def hash_token(token: str) -> str:
     """What a TicketBook knows of a token: its SHA-256, in hex."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
@@ -119,6 +128,7 @@ def _new_token() -> str:
 class FolderStorage:
     """Storage in a folder. Others reach it through bot/web.py, and only where `public_url` is set.
 
+    `public_url` may be set later, once a server knows its port.
     `signing_key` (at least 32 bytes) signs read links; it must outlive them. `clock` gives Unix seconds.
     """
 
@@ -136,7 +146,7 @@ class FolderStorage:
             raise ValueError("a signing key has at least 32 bytes")
         self._root = root.absolute()
         self._temporary = self._root / _TEMPORARY
-        self._public_url = public_url.rstrip("/") if public_url else None
+        self.public_url = public_url.rstrip("/") if public_url else None
         self._tickets = tickets
         self._signing_key = signing_key
         self._clock = clock
@@ -165,19 +175,19 @@ class FolderStorage:
 
     async def read_url(self, key: str, *, seconds: int) -> str | None:
         check_key(key)
-        if self._public_url is None:
+        if self.public_url is None:
             return None
         expires = int(self._clock()) + seconds
-        return f"{self._public_url}/media/{key}?expires={expires}&signature={self._sign(key, str(expires))}"
+        return f"{self.public_url}/media/{key}?expires={expires}&signature={self._sign(key, str(expires))}"
 
     async def upload_url(self, key: str, *, job_id: str, seconds: int, max_bytes: int) -> str | None:
         check_key(key)
-        if self._public_url is None:
+        if self.public_url is None:
             return None
         token = self._new_token()
         ticket = Ticket(job_id=job_id, key=key, max_bytes=max_bytes, expires_at=self._clock() + seconds)
         await self._tickets.issue(hash_token(token), ticket)
-        return f"{self._public_url}/tickets/{token}"
+        return f"{self.public_url}/tickets/{token}"
 
     async def aclose(self) -> None:
         """Nothing is held open between calls."""

@@ -213,7 +213,7 @@ class _Uploads:
             await self._tickets.settle(token_hash, stored=stored)
         except CinecordError as error:
             # What is in storage stays there, and is found there: the sender need not know of the book's trouble.
-            log.error("web.ticket_not_settled", job_id=job_id, stored=stored, cause=error.cause)
+            log.warning("web.ticket_not_settled", job_id=job_id, stored=stored, cause=error.cause)
 
     async def _tell(self, job_id: str) -> None:
         try:
@@ -232,7 +232,7 @@ async def _outermost(request: web.Request, handler: Handler) -> web.StreamRespon
     except (ConnectionError, web.RequestPayloadError):
         response = web.Response(status=HTTPStatus.BAD_REQUEST)  # nobody is there to read it; it is for the log
     except CinecordError as error:
-        log.error("web.failed", cause=error.cause)
+        log.exception("web.failed", cause=error.cause)
         response = web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
     except Exception:
         log.exception("web.failed")

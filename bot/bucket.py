@@ -19,7 +19,7 @@ from bot.errors import ConfigError, StorageError
 from bot.storage import check_key, content_type, is_loopback
 
 if TYPE_CHECKING:
-    from obstore.store import S3Config  # exists for type checkers only
+    from obstore.store import S3Config, S3Credential  # exist for type checkers only
 
 _PART = 5 * 1024 * 1024  # bytes: S3's least part of a multipart upload
 _PARTS_AT_ONCE = 3
@@ -49,16 +49,17 @@ class BucketStorage:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._temporary = temporary
+        # Each of these also has an AWS_… environment variable, which must not send the bytes elsewhere.
         config: S3Config = {
             "region": region,
-            "access_key_id": access_key_id,
-            "secret_access_key": secret_access_key.get_secret_value(),
+            "endpoint": endpoint.rstrip("/") if endpoint else f"https://s3.{region}.amazonaws.com",
+            "virtual_hosted_style_request": False,
+            "skip_signature": False,
         }
-        if endpoint is not None:
-            config["endpoint"] = endpoint.rstrip("/")
         self._store = S3Store(
             bucket,
             config=config,
+            credential_provider=_StaticCredentials(access_key_id, secret_access_key),
             client_options={
                 "allow_http": plain,
                 "connect_timeout": timedelta(seconds=10),
@@ -151,6 +152,22 @@ class BucketStorage:
             if method == "PUT":
                 return await obstore.sign_async(self._store, "PUT", place, life)
             return await obstore.sign_async(self._store, "GET", place, life)
+
+
+class _StaticCredentials:
+    """The two configured halves, and never a session token from the environment."""
+
+    def __init__(self, access_key_id: str, secret_access_key: SecretStr) -> None:
+        self._access_key_id = access_key_id
+        self._secret_access_key = secret_access_key
+
+    def __call__(self) -> "S3Credential":
+        return {
+            "access_key_id": self._access_key_id,
+            "secret_access_key": self._secret_access_key.get_secret_value(),
+            "token": None,
+            "expires_at": None,
+        }
 
 
 def _is_plain(endpoint: str | None) -> bool:

@@ -171,6 +171,20 @@ def test_bytes_do_not_travel_in_the_clear(endpoint: str) -> None:
         connect(endpoint)
 
 
+async def test_aws_variables_of_the_environment_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "elsewhere")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://elsewhere.example")
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    monkeypatch.setenv("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "elsewhere")
+    url = await connect(None).read_url(KEY, seconds=60)
+    assert url is not None
+    assert url.startswith("https://s3.us-east-1.amazonaws.com/clips/")
+    assert "X-Amz-Credential=id%2F" in url
+    assert "elsewhere" not in url
+    assert "Security-Token" not in url
+
+
 async def test_amazons_own_and_r2_sign_https_links() -> None:
     amazon = await connect(None).read_url(KEY, seconds=60)
     assert amazon is not None

@@ -1,0 +1,65 @@
+"""Upload tickets as rows, so that any process of the service can take an upload. Implements `storage.TicketBook`."""
+
+import time
+from collections.abc import Callable
+
+from sqlalchemy import update
+
+from bot.storage import Ticket
+from bot.store.database import Database
+from bot.store.tables import tickets
+
+
+class Tickets:
+    """One-time rights to PUT one video. Only hashes of the tokens are kept."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+        self._db = database
+        self._clock = clock
+
+    async def issue(self, token_hash: str, ticket: Ticket) -> None:
+        """Write down a new ticket; earlier unused ones of the same job are void."""
+        async with self._db.write() as connection:
+            await connection.execute(
+                update(tickets).where(tickets.c.job_id == ticket.job_id, tickets.c.state == "open").values(state="void")
+            )
+            await connection.execute(
+                tickets.insert().values(
+                    token_hash=token_hash,
+                    job_id=ticket.job_id,
+                    key=ticket.key,
+                    max_bytes=ticket.max_bytes,
+                    expires_at=int(ticket.expires_at * 1000),
+                    state="open",
+                )
+            )
+
+    async def take(self, token_hash: str) -> Ticket | None:
+        """open → taken, for the one upload that is first. None: unknown, taken, void or expired."""
+        arrow = (
+            update(tickets)
+            .where(tickets.c.token_hash == token_hash, tickets.c.state == "open")
+            .where(tickets.c.expires_at > int(self._clock() * 1000))
+            .values(state="taken")
+            .returning(tickets.c.job_id, tickets.c.key, tickets.c.max_bytes, tickets.c.expires_at)
+        )
+        async with self._db.write() as connection:
+            row = (await connection.execute(arrow)).one_or_none()
+        if row is None:
+            return None
+        return Ticket(job_id=row.job_id, key=row.key, max_bytes=row.max_bytes, expires_at=row.expires_at / 1000)
+
+    async def settle(self, token_hash: str, *, stored: bool) -> None:
+        """taken → stored, or back to open when the upload broke off, so that the sender may try again."""
+        async with self._db.write() as connection:
+            await connection.execute(
+                update(tickets)
+                .where(tickets.c.token_hash == token_hash, tickets.c.state == "taken")
+                .values(state="stored" if stored else "open")
+            )
+
+    async def reopen(self) -> int:
+        """At start-up: uploads that the last process was taking broke off with it. Returns how many."""
+        async with self._db.write() as connection:
+            changed = await connection.execute(update(tickets).where(tickets.c.state == "taken").values(state="open"))
+        return changed.rowcount

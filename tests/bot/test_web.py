@@ -36,6 +36,7 @@ class Book:
         self.tickets: dict[str, Ticket] = {}
         self.states: dict[str, str] = {}
         self.broken = False
+        self.seconds = 0.0
 
     async def issue(self, token_hash: str, ticket: Ticket) -> None:
         self.tickets[token_hash] = ticket
@@ -49,7 +50,7 @@ class Book:
         return ticket
 
     async def settle(self, token_hash: str, *, stored: bool) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.seconds)
         if self.broken:
             raise StorageError("the database is away")
         self.states[token_hash] = "stored" if stored else "open"
@@ -225,17 +226,21 @@ async def test_a_cut_chunked_upload_is_not_taken_for_a_whole_one(service: Servic
 
 async def test_a_slow_upload_is_cut(tmp_path: Path) -> None:
     service = await serve(tmp_path / "data", upload_seconds=0.05)
-    url = await service.ticket()
-    _, writer = await begin_upload(service, url, HEAD, length=1000)
-    await until(lambda: service.book.state == "open" and not service.temporary())
+    reader, writer = await begin_upload(service, await service.ticket(), HEAD, length=1000)
+    async with asyncio.timeout(5):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
     await hang_up(writer)
+    assert service.book.state == "open"
+    assert service.temporary() == []
     assert await service.storage.size(KEY) is None
     await service.client.aclose()
     await service.server.stop()
 
 
-async def test_stopping_gives_the_ticket_of_an_upload_at_work_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("book_seconds", [0.0, 0.3])
+async def test_stopping_gives_the_ticket_of_an_upload_at_work_back(tmp_path: Path, book_seconds: float) -> None:
     service = await serve(tmp_path / "data", grace_seconds=0.05)
+    service.book.seconds = book_seconds  # a database slower than the grace
     _, writer = await begin_upload(service, await service.ticket(), HEAD, length=1000)
     await until(lambda: service.book.state == "taken" and service.temporary())
     await service.server.stop()
@@ -243,6 +248,14 @@ async def test_stopping_gives_the_ticket_of_an_upload_at_work_back(tmp_path: Pat
     assert service.temporary() == []
     await hang_up(writer)
     await service.client.aclose()
+
+
+async def test_an_announced_excess_is_refused_before_it_is_sent(service: Service) -> None:
+    reader, writer = await begin_upload(service, await service.ticket(max_bytes=1000), b"", length=1001)
+    async with asyncio.timeout(5):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413")
+    await hang_up(writer)
+    assert service.book.state == "open"
 
 
 async def test_too_many_bytes_are_refused_whether_announced_or_not(service: Service) -> None:

@@ -58,7 +58,7 @@ class ConfigSources:
         else:
             if not self._problems:
                 return cast("_Loaded", loaded)
-        raise ConfigError(self._text()) from None  # the cause's text may hold what was typed where a secret belongs
+        raise ConfigError(self._text())  # outside of `except`: a chained cause could show what was typed
 
     def environment(self) -> dict[str, Any]:
         """The variables as nested sections. Values stay text: the model's fields read them."""

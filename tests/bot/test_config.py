@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from bot.config import CloudflareSettings, DiscordSettings, Settings, StorageKind, is_loopback
 from bot.errors import ConfigError
@@ -261,6 +261,12 @@ def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
         if name != "CINECORD_CLOUDFLARE__ACCOUNT_ID":
             assert "has a space" in refusal(tmp_path, **{name: "hush\nhush"})
     assert "cloudflare.account_id" in refusal(tmp_path, CINECORD_CLOUDFLARE__ACCOUNT_ID="hush.pasted.token")
+
+
+def test_a_section_made_by_hand_shows_no_secret_either() -> None:
+    with pytest.raises(ValidationError) as caught:
+        DiscordSettings.model_validate({"token": "hush hush", "tokne": "hush"})
+    assert "hush" not in str(caught.value)
 
 
 def keys_of(kind: type[BaseModel], prefix: str = "") -> dict[str, Any]:

@@ -6,6 +6,7 @@ formats of `FORMATS` are ever opened, so Pillow's rarer parsers (EPS, PSD, …) 
 
 from __future__ import annotations  # the annotations alone would load Pillow in the bot
 
+import codecs
 import hashlib
 import os
 import tempfile
@@ -69,7 +70,7 @@ _MAGIC: tuple[tuple[bytes, Kind | Other], ...] = (
     (b"fLaC", "sound"),
 )
 ISO_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}  # old QuickTime files have no "ftyp"
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 _UPRIGHT = {  # EXIF's orientation: the turn that undoes it (Exif 3.0, tag 274)
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -139,13 +140,11 @@ def _brand(head: bytes) -> Kind | Other:
 def _text(head: bytes) -> Other:
     if b"<svg" in head.lower():
         return "svg"
-    if not head or b"\x00" in head:
-        return "unknown"
     try:
-        head[:-3].decode()  # the last letter may be cut
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last letter may be cut
     except UnicodeDecodeError:
         return "unknown"
-    return "text"
+    return "text" if text and "\x00" not in text else "unknown"
 
 
 def make_safe(source: Path, folder: Path) -> Picture:
@@ -177,7 +176,8 @@ def _decode(source: Path, kind: Kind) -> tuple[Image.Image, bool]:
     with Image.open(source, formats=(kind,)) as image:
         _check_size(*image.size)
         animated = kind in MOVING and getattr(image, "is_animated", False)
-        image.draft(None, (LONG_SIDE, LONG_SIDE))  # JPEG: decode at a half, quarter or eighth where that is enough
+        if kind == "JPEG":  # decode at a half, quarter or eighth where that is enough (HEIF would take a thumbnail)
+            image.draft(None, (LONG_SIDE, LONG_SIDE))
         with _pixel_cap():
             image.load()
         turn = _UPRIGHT.get(_orientation(image))

@@ -60,7 +60,7 @@ async def _hand_over(
     outcome = Outcome(sandbox.sign(path.name) if wanted.upload_url is None else None)
     if wanted.upload_url and not (plan and plan.fault in REFUSES_RESULT):
         slowly = sandbox.slow_upload_seconds if plan and plan.fault is Fault.SLOW_UPLOAD else 0.0
-        call.uploaded = await put(sandbox.session, wanted.upload_url, path, slowly)
+        call.uploaded = await put(sandbox.session, wanted.upload_url, path, sandbox.upload_timeout, slowly)
         if not call.uploaded:
             call.charge = sandbox.ledger.replace(charge, reason="upload failed", certain=False)
             outcome = Outcome(error=("upload_failed", "The video could not be written to output.upload_url"))
@@ -98,14 +98,18 @@ def _charge(
     return call.charge
 
 
-async def put(session: aiohttp.ClientSession, url: str, path: Path, slowly: float = 0.0) -> bool:
-    """Streams the file to a presigned URL, once, over `slowly` seconds. Whether the store took it."""
+async def put(session: aiohttp.ClientSession, url: str, path: Path, seconds: float, slowly: float = 0.0) -> bool:
+    """Streams the file to a presigned URL, once, over `slowly` and within `seconds`. Whether the store took it."""
     size = (await asyncio.to_thread(path.stat)).st_size
     headers = {"Content-Type": "video/mp4", "Content-Length": str(size)}
     try:
         # A presigned URL is signed as it is written: it must not be quoted anew.
         async with session.put(
-            URL(url, encoded=True), data=_chunks(path, size, slowly), headers=headers, allow_redirects=False
+            URL(url, encoded=True),
+            timeout=aiohttp.ClientTimeout(total=seconds),
+            data=_chunks(path, size, slowly),
+            headers=headers,
+            allow_redirects=False,
         ) as response:
             if not 200 <= response.status < 300:
                 log.warning("The upload was answered with HTTP %s", response.status)

@@ -180,7 +180,7 @@ class CloudflareSandbox:
         self._temporary = tempfile.TemporaryDirectory(prefix="cloudflare-sandbox-")
         self.folder = Path(self._temporary.name)
         self.workers = ThreadPoolExecutor(2, thread_name_prefix="render")
-        self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self.upload_timeout))
+        self.session = aiohttp.ClientSession()
         app = web.Application(client_max_size=MAX_BODY, middlewares=[self._middleware])
         app.add_routes([*endpoints.routes(self), *control.routes(self)])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)

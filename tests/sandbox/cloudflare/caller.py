@@ -32,7 +32,7 @@ class Bucket:
         self.headers[request.raw_path] = dict(request.headers)
         if self.status == 200:
             self.files[request.path] = content
-        return web.Response(status=self.status)
+        return web.Response(status=self.status, headers={"Location": "/elsewhere"} if self.status == 307 else {})
 
     async def get(self, request: web.Request) -> web.Response:
         if request.path not in self.files:

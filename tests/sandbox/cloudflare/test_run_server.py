@@ -33,7 +33,7 @@ async def test_the_wrapped_answer_follows_the_upload(client: Client) -> None:
 
 
 async def test_the_upload_url_is_used_as_it_is_signed(client: Client) -> None:
-    path = "/clip%2Fa.mp4?X-Amz-Signature=a%2Bb%3D&x=%20"
+    path = "/clip%2Fa.mp4?X-Amz-Signature=a%2Bb%3D%7E&x=%20"
     await client.run(output={"upload_url": f"{client.bucket.url}{path}"})
     assert list(client.bucket.headers) == [path]
 
@@ -97,10 +97,12 @@ async def test_renders_are_held_at_each_stage(client: Client) -> None:
     assert client.sandbox.ledger == []
     client.sandbox.release("render")
     await client.sandbox.wait_for(lambda: client.sandbox.ledger)
-    assert client.bucket.puts == 0
+    with pytest.raises(TimeoutError):
+        await client.sandbox.wait_for(lambda: client.bucket.puts, 0.1)
     client.sandbox.release("upload")
     await client.sandbox.wait_for(lambda: call.uploaded)
-    assert not task.done()
+    with pytest.raises(TimeoutError):
+        await client.sandbox.wait_for(lambda: call.finished, 0.1)
     client.sandbox.release()
     assert (await task).status_code == 200
 
@@ -115,6 +117,21 @@ async def test_render_seconds_may_depend_on_the_call(client: Client) -> None:
     client.sandbox.render_seconds = seconds
     await client.run()
     assert seen == client.sandbox.calls
+
+
+async def test_latency_comes_before_every_answer(client: Client) -> None:
+    client.sandbox.latency = 0.05
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    await client.logs()
+    assert loop.time() - start >= 0.05
+
+
+async def test_an_upload_that_takes_too_long_has_failed(client: Client) -> None:
+    client.sandbox.slow_upload_seconds, client.sandbox.upload_timeout = 30, 0.05
+    client.sandbox.fail_next("slow_upload")
+    assert (await client.run()).json()["result"]["state"] == "Failed"
+    assert client.sandbox.ledger[0].reason == "upload failed"
 
 
 async def test_waiting_gives_up(client: Client) -> None:

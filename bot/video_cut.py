@@ -40,6 +40,7 @@ class Cut:
         frames = max(1, int(length * rate + Fraction(1, 1000)))
         self._source, self._target = source, target
         self._begin, self._end = source.start + start, source.start + start + length
+        self._any = False
         self._size = _even_size(first, source.video)
         self._pictures = self._picture_filters(first.rotation, rate, frames)
         self._picture_track = self._add_picture_track(rate)
@@ -77,6 +78,8 @@ class Cut:
     def _finish(self) -> None:
         self._pictures.vpush(None)
         self._encode_pictures()
+        if not self._any:
+            raise BadAttachment(DAMAGED, cause="no frame between the start and the end")
         self._target.mux(self._picture_track.encode(None))
         if self._sounds is not None and self._sound_track is not None:
             self._sounds.push(None)
@@ -88,6 +91,7 @@ class Cut:
             if isinstance(frame, av.VideoFrame):
                 frame.pict_type = 0  # the encoder chooses its own key frames
                 self._target.mux(self._picture_track.encode(frame))
+                self._any = True
 
     def _encode_sounds(self) -> None:
         if self._sounds is None or self._sound_track is None:

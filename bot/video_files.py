@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bot.decoders import lazy
 from bot.errors import BadAttachment, CinecordError, StorageError
@@ -35,6 +35,7 @@ PICTURE = f"That is a picture, not a video. {WANTED}"
 OTHER = f"That file is not a video that can be read. {WANTED}"
 SOUND_ONLY = f"That file has sound only, and no video. {WANTED}"
 NO_LENGTH = f"That video has no length. {WANTED}"
+UNKNOWN_CODEC = "That video is in a format that cannot be read. Export it as MP4 (H.264) and upload that."
 DAMAGED = "That video is incomplete or damaged. Export it again as MP4 and upload that."
 
 
@@ -59,7 +60,7 @@ def opened(path: Path) -> Generator[Source]:
             yield _tracks(container)
     except (CinecordError, MemoryError):
         raise
-    except (av.error.FFmpegError, ValueError, ArithmeticError, LookupError) as error:
+    except (av.error.FFmpegError, ValueError, ArithmeticError, LookupError, TypeError, RuntimeError) as error:
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
             raise StorageError(repr(error)) from error
         raise BadAttachment(DAMAGED, cause=repr(error)) from error
@@ -87,12 +88,15 @@ def _tracks(container: InputContainer) -> Source:
     video = next((stream for stream in container.streams.video if not stream.disposition & covers), None)
     if video is None:
         raise BadAttachment(SOUND_ONLY)
+    if cast("object", video.codec_context) is None:  # PyAV, against its stubs: FFmpeg has no decoder for it
+        raise BadAttachment(UNKNOWN_CODEC, cause="no decoder")
     width, height = video.codec_context.width, video.codec_context.height
     if width * height > PIXEL_CAP:
         raise BadAttachment(f"That video is {width:,} × {height:,} pixels; the most is 4096 × 2304. Make it smaller.")
     video.thread_type = "AUTO"  # type: ignore[assignment]
     video.thread_count = THREADS
-    return Source(container, video, next(iter(container.streams.audio), None))
+    sounds = (track for track in container.streams.audio if cast("object", track.codec_context) is not None)
+    return Source(container, video, next(sounds, None))
 
 
 def length_of(source: Source, path: Path) -> float:

@@ -99,7 +99,7 @@ def filmstrip(path: Path, out: Path, frames: int = 6) -> Path:
     return out
 
 
-def lastlength_of(path: Path, out: Path, seconds: float) -> Path:
+def last_seconds(path: Path, out: Path, seconds: float) -> Path:
     """The last `seconds` of `path`, as `trim` writes them."""
     return trim(path, out, max(0.0, probe(path).seconds - seconds), seconds)
 

@@ -283,10 +283,12 @@ class Jobs:
             rows = found.mappings().all()
         return in_turns([Job.from_row(row) for row in rows])
 
-    async def set_card(self, job_id: str, message_id: int) -> None:
-        """Remember the status card's message."""
+    async def set_card(self, job_id: str, message_id: int) -> Job | None:
+        """Remember the status card's message; returns the job as it is by now."""
+        card = update(jobs).where(jobs.c.id == job_id).values(card_message_id=message_id).returning(*jobs.c)
         async with self._db.write() as connection:
-            await connection.execute(update(jobs).where(jobs.c.id == job_id).values(card_message_id=message_id))
+            found = (await connection.execute(card)).mappings().one_or_none()
+        return Job.from_row(found) if found else None
 
     async def drop_files(self, job_id: str) -> list[str]:
         """Let go of a job's files. Returns their storage keys; other jobs may still need them."""

@@ -1,0 +1,282 @@
+"""The dispatcher: takes each guild's queue in turn, has the model called, and posts the result.
+
+One loop claims; each claimed job runs as a task of its own, so a slow render or an outage of Discord holds up nobody
+else. What an earlier process left unfinished is taken up first, by the money rule (bot/rendering.py).
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import aiohttp
+import discord
+import structlog
+from discord.ext import commands
+
+from bot.client import Cinecord
+from bot.errors import CinecordError
+from bot.store.database import StoreError
+from bot.store.records import Job, Settled, State, Video
+from cogs import text
+from cogs.cards import failure_card, status_card
+from cogs.delivery import Delivery, Undeliverable
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 30.0
+"""The slow look for work, behind the quick wake-ups."""
+PAUSE_SECONDS = 1.0
+"""After an error of the store, before the next try."""
+GRACE_SECONDS = 20.0
+"""How long a stop waits for jobs at work."""
+CARDS = 10
+"""Cards of waiting jobs that are kept up to date in one guild."""
+CARD_SECONDS = 2.0
+"""The least time between two rounds of updates in one guild: Discord allows few edits a channel."""
+
+
+class Dispatch(commands.Cog):
+    """One a process. `bot.dispatching` False loads it without starting it, for tests of the other cogs."""
+
+    def __init__(self, bot: Cinecord) -> None:
+        self.bot = bot
+        self._services = bot.services
+        self._delivery = Delivery(bot)
+        self._work = asyncio.Event()
+        self._stopping = False
+        self._loop: asyncio.Task[None] | None = None
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._cards: dict[int, asyncio.Task[None]] = {}
+        self._places: dict[str, int] = {}
+
+    async def cog_load(self) -> None:
+        """Start the loop. Posting needs the login, not the gateway, so there is nothing else to wait for."""
+        if self.bot.dispatching:
+            self._loop = asyncio.create_task(self._dispatch())
+
+    async def cog_unload(self) -> None:
+        """Claim no more; give the jobs at work their time; what is left is taken up at the next start."""
+        self._stopping = True
+        self._work.set()
+        if self._loop is not None:
+            await self._loop
+        tasks = [*self._running.values(), *self._cards.values()]
+        if self._running:
+            log.info("dispatch.stopping", running=len(self._running), seconds=GRACE_SECONDS)
+            await asyncio.wait(self._running.values(), timeout=GRACE_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        log.info("dispatch.stopped", left=sum(task.cancelled() for task in tasks))
+
+    # --- the loop
+
+    @commands.Cog.listener()
+    async def on_job_waiting(self) -> None:
+        """A job has come in."""
+        self._work.set()
+
+    async def _dispatch(self) -> None:
+        recovered = False
+        while not self._stopping:
+            self._work.clear()
+            try:
+                if not recovered:
+                    await self._recover()
+                    recovered = True
+                seconds = await self._claim_all()
+            except StoreError as error:
+                log.error("dispatch.store_failed", cause=error.cause)
+                seconds = PAUSE_SECONDS
+            except Exception:
+                # The outermost edge of the loop: it must outlive whatever went wrong once.
+                log.exception("dispatch.crashed")
+                seconds = PAUSE_SECONDS
+            await self._rest(seconds)
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._work.wait()
+        except TimeoutError:
+            return
+
+    async def _recover(self) -> None:
+        for job in await self._services.jobs.unfinished():
+            self._start(job, self._resume(job))
+
+    async def _claim_all(self) -> float:
+        due = await self._services.jobs.wake_delayed()
+        limit = self._services.settings.queue.max_running
+        while not self._stopping:
+            job = await self._services.jobs.claim(room=limit - len(self._running))
+            if job is None:
+                break
+            self._start(job, self._run(job))
+        return POLL_SECONDS if due is None else min(due, POLL_SECONDS)
+
+    def _start(self, job: Job, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._guarded(job, work), name=f"job {job.id}")
+        self._running[job.id] = task
+        self._services.metrics.running.set(len(self._running))
+        task.add_done_callback(lambda _: self._ended(job))
+
+    def _ended(self, job: Job) -> None:
+        self._running.pop(job.id, None)
+        self._services.metrics.running.set(len(self._running))
+        self._work.set()
+
+    async def _guarded(self, job: Job, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:
+            # The outermost edge of a job. Its state is whatever was committed; the next start goes on from there.
+            log.exception("job.crashed", **job.log_context)
+
+    # --- one job
+
+    async def _run(self, job: Job) -> None:
+        self._refresh_line(job.guild_id)
+        card = asyncio.create_task(self._show(job, status_card(job)))
+        try:
+            now = await self._services.renderer.render(job)
+        finally:
+            # The card's last state must not be overtaken by its first.
+            await asyncio.wait([card])
+        await self._go_on(now)
+
+    async def _resume(self, job: Job) -> None:
+        if job.state is State.SUBMITTED:
+            await self._go_on(await self._services.renderer.recover(job))
+        else:
+            await self._deliver(job, again=True)
+
+    async def _go_on(self, job: Job | None) -> None:
+        if job is None:
+            return
+        if job.state is State.RENDERED:
+            if job.submitted_at and job.rendered_at:
+                self._services.metrics.render_seconds.observe((job.rendered_at - job.submitted_at) / 1000)
+            await self._deliver(job, again=False)
+        elif job.state is State.FAILED:
+            await self._tell_failure(job)
+        elif job.state is State.QUEUED:
+            self._work.set()
+            await self._show(job, status_card(job))
+
+    async def _deliver(self, job: Job, *, again: bool) -> None:
+        video = await self._video(job)
+        if video is None:
+            return
+        try:
+            posted = await self._delivery.deliver(job, video, again=again)
+        except Undeliverable as error:
+            failed = await self._services.jobs.fail(
+                job.id, State.RENDERED, reason="undeliverable", text=error.sentence, settled=Settled.CHARGED
+            )
+            if failed is not None:
+                await self._tell_failure(failed)
+            return
+        await asyncio.shield(self._note_posted(job, posted.channel_id, posted.message_id))
+        await self._remove_card(job)
+
+    async def _note_posted(self, job: Job, channel_id: int, message_id: int) -> None:
+        while True:
+            try:
+                await self._services.jobs.posted(job.id, channel_id=channel_id, message_id=message_id)
+                break
+            except StoreError as error:
+                log.error("job.not_noted", **job.log_context, cause=error.cause)
+            await asyncio.sleep(PAUSE_SECONDS)
+        log.info("job.posted", **job.log_context, message=message_id)
+        self._services.metrics.jobs.labels(state=State.POSTED.value).inc()
+
+    async def _video(self, job: Job) -> Video | None:
+        video = await self._services.videos.get(job.id, guild_id=job.guild_id)
+        if video is None:
+            log.error("job.video_missing", **job.log_context)
+        return video
+
+    # --- cards
+
+    @commands.Cog.listener()
+    async def on_job_changed(self, job: Job) -> None:
+        """A card was posted for a job that has moved on meanwhile."""
+        if job.state is State.POSTED:
+            await self._remove_card(job)
+        elif job.state is State.FAILED:
+            await self._show(job, failure_card(job))
+        elif job.state is not State.CANCELLED:
+            await self._show(job, status_card(job))
+
+    @commands.Cog.listener()
+    async def on_line_moved(self, guild_id: int) -> None:
+        """Somebody left the line."""
+        self._refresh_line(guild_id)
+
+    def _refresh_line(self, guild_id: int) -> None:
+        if guild_id not in self._cards:
+            task = asyncio.create_task(self._update_line(guild_id))
+            self._cards[guild_id] = task
+            task.add_done_callback(lambda _: self._cards.pop(guild_id, None))
+
+    async def _update_line(self, guild_id: int) -> None:
+        # Several moves in a row become one round of edits.
+        await asyncio.sleep(CARD_SECONDS)
+        try:
+            line = await self._services.jobs.line(guild_id)
+            for place, job in enumerate(line[:CARDS], 1):
+                if self._places.get(job.id) != place:
+                    self._places[job.id] = place
+                    await self._show(job, status_card(job, place=place))
+        except CinecordError as error:
+            log.warning("line.not_shown", guild=guild_id, cause=error.cause)
+
+    async def _tell_failure(self, job: Job) -> None:
+        self._services.metrics.jobs.labels(state=State.FAILED.value).inc()
+        if await self._show(job, failure_card(job)):
+            return
+        channel = self.bot.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+        try:
+            await channel.send(
+                view=failure_card(job), nonce=f"cf-{job.id}", allowed_mentions=text.ping_only(job.user_id)
+            )
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+            log.warning("failure.not_told", **job.log_context, cause=str(error))
+
+    async def _show(self, job: Job, view: discord.ui.LayoutView) -> bool:
+        """Put `view` in place of the job's card; False where there is none, or Discord will not."""
+        message = await self._card(job)
+        if message is None:
+            return False
+        try:
+            await message.edit(view=view, allowed_mentions=text.NO_PINGS)
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+            log.info("card.not_shown", **job.log_context, cause=str(error))
+            return False
+        return True
+
+    async def _remove_card(self, job: Job) -> None:
+        self._places.pop(job.id, None)
+        message = await self._card(job)
+        if message is None:
+            return
+        try:
+            await message.delete()
+        except discord.NotFound:
+            return
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+            log.info("card.not_removed", **job.log_context, cause=str(error))
+
+    async def _card(self, job: Job) -> discord.PartialMessage | None:
+        # The card may have been posted after this record of the job was read.
+        now = job if job.card_message_id else await self._services.jobs.get(job.id)
+        if now is None or now.card_message_id is None:
+            return None
+        channel = self.bot.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+        return channel.get_partial_message(now.card_message_id)
+
+
+async def setup(bot: Cinecord) -> None:
+    """Called by discord.py when the extension is loaded."""
+    await bot.add_cog(Dispatch(bot))

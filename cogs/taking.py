@@ -1,0 +1,98 @@
+"""One way in for commands and forms: defer, check the place, take the wish in, answer, and post the status card."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import discord
+import structlog
+
+from bot.errors import CinecordError, NotAllowed
+from bot.intake import Taken, Upload, Wish
+from bot.store.records import Job, State
+from cogs import text
+from cogs.cards import status_card
+from cogs.replies import Interaction
+
+log = structlog.get_logger(__name__)
+
+NEEDED = discord.Permissions(view_channel=True, send_messages=True, attach_files=True)
+NAMES = {"view_channel": "View Channel", "send_messages": "Send Messages", "attach_files": "Attach Files"}
+IN_THREAD = {"send_messages_in_threads": "Send Messages in Threads"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request comes from: what every wish starts with."""
+
+    guild_id: int
+    channel_id: int
+    user_id: int
+    upload_limit: int
+
+
+def upload(attachment: discord.Attachment) -> Upload:
+    """An attachment as the intake knows it."""
+    return Upload(url=attachment.url, name=attachment.filename, size=attachment.size)
+
+
+async def take(interaction: Interaction, make: Callable[[Place], Wish]) -> Taken:
+    """Answer within Discord's 3 seconds, then put the wish that `make` builds in line, and post its card.
+
+    Raises:
+        Refused, and whatever else `Intake.take` raises: for `cogs.replies.edge`.
+    """
+    if not interaction.response.is_done():
+        await interaction.response.defer(ephemeral=True, thinking=True)
+    services = interaction.client.services
+    taken = await services.intake.take(make(_place(interaction)))
+    job = taken.job
+    if taken.duplicate:
+        await interaction.edit_original_response(content="This form was sent before; its request was taken once.")
+        return taken
+    services.metrics.accepted.labels(operation=job.operation.value).inc()
+    log.info("job.accepted", **job.log_context, price=job.price)
+    try:
+        await _answer(interaction, taken)
+    except (discord.HTTPException, CinecordError) as error:
+        # The job is in line and will be posted; a missing card is no reason to say otherwise.
+        log.warning("card.failed", **job.log_context, cause=str(error))
+    finally:
+        interaction.client.dispatch("job_waiting")
+    return taken
+
+
+def _place(interaction: Interaction) -> Place:
+    guild, channel = interaction.guild, interaction.channel
+    if guild is None or interaction.guild_id is None or interaction.channel_id is None:
+        raise NotAllowed("Videos are made in a server's channels, not in direct messages.")
+    missing = [name for flag, name in NAMES.items() if not getattr(interaction.app_permissions, flag)]
+    if isinstance(channel, discord.Thread):
+        missing = [name for name in missing if name != NAMES["send_messages"]]
+        missing += [name for flag, name in IN_THREAD.items() if not getattr(interaction.app_permissions, flag)]
+    if missing:
+        raise NotAllowed(
+            f"I could not post the video in this channel: I lack {', '.join(missing)} here. "
+            "Ask a moderator, or use another channel."
+        )
+    # Discord's figure in the interaction is known to be too high at times; the server's own is the safe one.
+    limit = min(interaction.filesize_limit or guild.filesize_limit, guild.filesize_limit)
+    return Place(interaction.guild_id, interaction.channel_id, interaction.user.id, limit)
+
+
+async def _answer(interaction: Interaction, taken: Taken) -> None:
+    services, job = interaction.client.services, taken.job
+    line = [waiting.id for waiting in await services.jobs.line(job.guild_id)]
+    place = line.index(job.id) + 1 if job.id in line else 1
+    sentences = [f"Taken: {text.dollars(job.price)} is set aside for it. The video will be posted here.", *taken.notes]
+    await interaction.edit_original_response(content=" ".join(sentences), allowed_mentions=text.NO_PINGS)
+    card = await interaction.followup.send(
+        view=status_card(job, place=place), allowed_mentions=text.NO_PINGS, wait=True
+    )
+    await _keep_card(interaction, job, card.id)
+
+
+async def _keep_card(interaction: Interaction, job: Job, card_id: int) -> None:
+    now = await interaction.client.services.jobs.set_card(job.id, card_id)
+    if now is not None and now.state is not State.QUEUED:
+        # It was claimed, or even done, while the card was on its way.
+        interaction.client.dispatch("job_changed", now)

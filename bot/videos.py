@@ -67,7 +67,7 @@ def probe(path: Path) -> VideoFacts:
             size=path.stat().st_size,
             has_audio=source.audio is not None,
             video_codec=video.codec_context.codec.canonical_name,
-            container="webm" if "webm" in source.container.format.name else "mp4",
+            container="mp4" if "mp4" in source.container.format.name else "webm",
         )
 
 

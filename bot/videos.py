@@ -67,7 +67,7 @@ def probe(path: Path) -> VideoFacts:
             size=path.stat().st_size,
             has_audio=source.audio is not None,
             video_codec=video.codec_context.codec.canonical_name,
-            container="mp4" if "mp4" in source.container.format.name else "webm",
+            container="webm" if source.container.format.name.startswith("matroska") else "mp4",
         )
 
 

@@ -1,7 +1,7 @@
 """A strict stand-in for Discord's REST API v10 and gateway on loopback, for an unmodified discord.py.
 
-Written from Discord's documentation. `DiscordSandbox` is the server; guilds, channels and people come from it, and people
-act through their own methods: `await alice.slash(channel, "video generate", {"prompt": "…"})`.
+Written from Discord's documentation. `DiscordSandbox` is the server; guilds, channels and people come from it, and
+people act through their own methods: `await alice.slash(channel, "video generate", {"prompt": "…"})`.
 """
 
 from sandbox.discord.actors import Actor

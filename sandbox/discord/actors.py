@@ -65,7 +65,13 @@ class Actor:
         return self._send(ix.COMMAND, channel, data, None, force=force)
 
     async def autocomplete(
-        self, channel: Channel, name: str, values: dict[str, Any], *, focused: str, timeout: float = 3.0
+        self,
+        channel: Channel,
+        name: str,
+        values: dict[str, Any],
+        *,
+        focused: str,
+        timeout: float = 3.0,  # noqa: ASYNC109
     ) -> list[Choice]:
         """Types into the option `focused` and returns what the bot suggests."""
         data = self._command_data(channel, name, values, force=False, focused=focused)

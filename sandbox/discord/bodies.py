@@ -9,23 +9,24 @@ from typing import Any
 
 from sandbox.discord import components, mentions
 from sandbox.discord.cdn import Attachment
-from sandbox.discord.errors import ApiError, Form
+from sandbox.discord.errors import ApiError, Form, words
 from sandbox.discord.media import clean_name
 from sandbox.discord.messages import COMPONENTS_V2, EPHEMERAL, SUPPRESS_EMBEDS, Message
 
 _PARAMETER = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _SUPPRESS_NOTIFICATIONS = 1 << 12
 _VOICE = 1 << 13
-_COMMON = "content embeds components flags allowed_mentions attachments poll tts"
+_COMMON = words("content embeds components flags allowed_mentions attachments poll tts")
 FIELDS = {
-    "create": frozenset(f"{_COMMON} sticker_ids nonce enforce_nonce message_reference".split()),
-    "edit": frozenset(f"{_COMMON} sticker_ids".split()),
-    "response": frozenset(_COMMON.split()),
-    "webhook": frozenset(f"{_COMMON} username avatar_url thread_name applied_tags".split()),
+    "create": _COMMON | words("sticker_ids nonce enforce_nonce message_reference"),
+    "edit": _COMMON | words("sticker_ids"),
+    "response": _COMMON,
+    "webhook": _COMMON | words("username avatar_url thread_name applied_tags"),
 }
-_ATTACHMENT_KEYS = frozenset(
-    "id filename description duration_secs waveform title is_spoiler is_remix "  # what Discord takes
-    "size url proxy_url height width content_type spoiler ephemeral flags".split()  # what discord.py sends back of an old one
+# What Discord takes, and what discord.py sends back of an attachment that is already there.
+_ATTACHMENT_KEYS = words(
+    "id filename description duration_secs waveform title is_spoiler is_remix "
+    "size url proxy_url height width content_type spoiler ephemeral flags"
 )
 _SETTABLE = SUPPRESS_EMBEDS | EPHEMERAL | COMPONENTS_V2 | _SUPPRESS_NOTIFICATIONS | _VOICE
 

@@ -1,4 +1,4 @@
-"""Uploaded files and the signed, expiring addresses under which they are served (Discord: Attachment URLs, `ex is hm`)."""
+"""Uploaded files, and the signed, expiring addresses that serve them (Discord: Attachment URLs, `ex`, `is`, `hm`)."""
 
 from __future__ import annotations
 

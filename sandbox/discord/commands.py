@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sandbox.discord.errors import ApiError, Form
+from sandbox.discord.errors import ApiError, Form, words
 
 CHAT_INPUT, USER, MESSAGE = 1, 2, 3
 SUBCOMMAND, GROUP, STRING, INTEGER, BOOLEAN, USER_OPTION = 1, 2, 3, 4, 5, 6
@@ -15,14 +15,26 @@ NAME = re.compile(r"^[-_'\w\u0900-\u097F\u0E00-\u0E7F]{1,32}$")
 LIMITS = {CHAT_INPUT: 100, USER: 5, MESSAGE: 5}  # commands of each type in one place
 MAX_CHARACTERS = 8000  # names, descriptions and choice values of one command
 
-_COMMAND_KEYS = frozenset(
+_COMMAND_KEYS = words(
     "id type name name_localizations description description_localizations options default_member_permissions "
-    "dm_permission contexts integration_types nsfw handler default_permission".split()
+    "dm_permission contexts integration_types nsfw handler default_permission"
 )
-_OPTION_KEYS = frozenset(
+_OPTION_KEYS = words(
     "type name name_localizations description description_localizations required choices options channel_types "
-    "min_value max_value min_length max_length autocomplete file_types".split()
+    "min_value max_value min_length max_length autocomplete file_types"
 )
+_NUMBERS = frozenset({INTEGER, NUMBER})
+_TYPED = _NUMBERS | {STRING}
+_FITS = {  # which option types a field may stand in
+    "choices": _TYPED,
+    "autocomplete": _TYPED,
+    "min_length": frozenset({STRING}),
+    "max_length": frozenset({STRING}),
+    "min_value": _NUMBERS,
+    "max_value": _NUMBERS,
+    "channel_types": frozenset({CHANNEL}),
+    "file_types": frozenset({ATTACHMENT}),
+}
 _CHOICE_KEYS = frozenset({"name", "name_localizations", "value"})
 
 
@@ -111,7 +123,7 @@ def _check_options(form: Form, path: str, options: Any, depth: int) -> None:
 
 def _check_option(form: Form, path: str, option: dict[str, Any], depth: int) -> None:
     kind = option.get("type")
-    if kind not in range(1, 12):
+    if not isinstance(kind, int) or kind not in range(1, 12):
         form.add(f"{path}.type", "BASE_TYPE_CHOICES", "Value must be one of 1 to 11.")
     elif kind in {SUBCOMMAND, GROUP}:
         if depth >= (2 if kind == SUBCOMMAND else 1):
@@ -126,40 +138,29 @@ def _check_option(form: Form, path: str, option: dict[str, Any], depth: int) -> 
 
 def _check_value_rules(form: Form, path: str, option: dict[str, Any], kind: int) -> None:
     choices = option.get("choices") or []
-    if choices and kind not in {STRING, INTEGER, NUMBER}:
-        form.add(
-            f"{path}.choices",
-            "APPLICATION_COMMAND_OPTIONS_CHOICES_INVALID",
-            "Choices need a string, integer or number.",
-        )
     if choices and option.get("autocomplete"):
         form.add(path, "APPLICATION_COMMAND_AUTOCOMPLETE_WITH_CHOICES", "Autocomplete and choices exclude each other.")
-    if option.get("autocomplete") and kind not in {STRING, INTEGER, NUMBER}:
-        form.add(path, "APPLICATION_COMMAND_AUTOCOMPLETE_TYPE", "Autocomplete needs a string, integer or number.")
-    seen: set[str] = set()
-    for index, choice in enumerate(form.items(f"{path}.choices", choices, 0, 25)):
-        where = f"{path}.choices.{index}"
-        form.known(where, choice, _CHOICE_KEYS)
-        form.text(f"{where}.name", choice.get("name"), 1, 100)
-        if choice.get("name") in seen:
-            form.add(
-                where, "APPLICATION_COMMAND_OPTIONS_CHOICE_NAME_ALREADY_EXISTS", "Option choice name already exists"
-            )
-        seen.add(str(choice.get("name")))
-        _check_choice_value(form, f"{where}.value", choice.get("value"), kind)
-    for key, types in (
-        ("min_length", {STRING}),
-        ("max_length", {STRING}),
-        ("min_value", {INTEGER, NUMBER}),
-        ("max_value", {INTEGER, NUMBER}),
-    ):
-        if option.get(key) is not None and kind not in types:
-            form.add(f"{path}.{key}", "APPLICATION_COMMAND_OPTIONS_LIMIT_INVALID", f"{key} does not fit this type.")
+    for key, types in _FITS.items():
+        if option.get(key) not in (None, False, []) and kind not in types:
+            form.add(f"{path}.{key}", "APPLICATION_COMMAND_OPTIONS_FIELD_INVALID", f"{key} does not fit this type.")
+    _check_choices(form, f"{path}.choices", choices, kind)
     if kind == STRING:
         if option.get("min_length") is not None:
             form.integer(f"{path}.min_length", option["min_length"], 0, 6000)
         if option.get("max_length") is not None:
             form.integer(f"{path}.max_length", option["max_length"], max(1, option.get("min_length") or 0), 6000)
+
+
+def _check_choices(form: Form, path: str, choices: Any, kind: int) -> None:
+    seen: set[str] = set()
+    for index, choice in enumerate(form.items(path, choices, 0, 25)):
+        where = f"{path}.{index}"
+        form.known(where, choice, _CHOICE_KEYS)
+        form.text(f"{where}.name", choice.get("name"), 1, 100)
+        if choice.get("name") in seen:
+            form.add(where, "APPLICATION_COMMAND_OPTIONS_CHOICE_NAME_ALREADY_EXISTS", "Choice name exists")
+        seen.add(str(choice.get("name")))
+        _check_choice_value(form, f"{where}.value", choice.get("value"), kind)
 
 
 def _check_choice_value(form: Form, path: str, value: Any, kind: int) -> None:

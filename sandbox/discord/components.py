@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from sandbox.discord.errors import Form
+from sandbox.discord.errors import Form, words
 from sandbox.discord.messages import media_items, walk
 
 ROW, BUTTON, STRING_SELECT, TEXT_INPUT = 1, 2, 3, 4
@@ -37,7 +37,7 @@ _KEYS = {
     CHECKBOX_GROUP: "custom_id options min_values max_values required",
     CHECKBOX: "custom_id default",
 } | dict.fromkeys(SELECTS, _SELECT_KEYS)
-KEYS = {kind: frozenset(["type", "id", *names.split()]) for kind, names in _KEYS.items()}
+KEYS = {kind: words(f"type id {names}") for kind, names in _KEYS.items()}
 _MEDIA_KEYS = frozenset({"url"})
 _ITEM_KEYS = frozenset({"media", "description", "spoiler"})
 _OPTION_KEYS = frozenset({"label", "value", "description", "default", "emoji"})

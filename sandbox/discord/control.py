@@ -1,4 +1,4 @@
-"""The same as the Python API over HTTP, `/sandbox/…` on the same server, for a driver in another process. Loopback only.
+"""The Python API over HTTP, `/sandbox/…` on the same server, for a driver in another process. Loopback only.
 
 Bodies and answers are JSON. Ids are strings. A file is `{"file": name, "data": base64}`. A refusal of the client's is
 409 with `{"error": sentence}`, a thing that is not there 404.

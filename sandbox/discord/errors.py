@@ -35,6 +35,11 @@ class ApiError(Exception):
         return body
 
 
+def words(text: str) -> frozenset[str]:
+    """The words of a text, as a set of field names."""
+    return frozenset(text.split())
+
+
 class Form:
     """Collects the faults of one request body, so that one answer names them all, as Discord's does."""
 

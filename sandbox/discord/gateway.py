@@ -126,7 +126,7 @@ class Gateway:
 
     def to_guild(self, guild: Guild, event: str, data: Any) -> None:
         """To the sessions of this guild's shard that have the intent for the event."""
-        needed = _NEEDS.get(event.split("_")[0], 0)
+        needed = _NEEDS.get(event.split("_", maxsplit=1)[0], 0)
         self._to_shard(event, data, needed, guild.id)
 
     def to_channel(self, channel: Channel, event: str, data: Any) -> None:

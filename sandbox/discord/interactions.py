@@ -103,14 +103,14 @@ class Interaction:
 
     # Waiting, for tests and demos
 
-    async def wait_response(self, timeout: float = 3.0) -> Response:
+    async def wait_response(self, timeout: float = 3.0) -> Response:  # noqa: ASYNC109  tests say how long they wait
         """The first answer; SandboxTimeout if it does not come in `timeout` seconds."""
         await self.sandbox.wait_for(lambda: self.response is not None, timeout, what=f"an answer to {self!r}")
         if self.response is None:
             raise SandboxError("the answer is gone")
         return self.response
 
-    async def wait_message(self, timeout: float = 10.0) -> Message:
+    async def wait_message(self, timeout: float = 10.0) -> Message:  # noqa: ASYNC109  tests say how long they wait
         """The original response once it no longer says "is thinking…"."""
 
         def final() -> bool:
@@ -121,7 +121,7 @@ class Interaction:
             raise SandboxError("the message is gone")
         return self.original
 
-    async def wait_followup(self, timeout: float = 10.0, *, number: int = 1) -> Message:
+    async def wait_followup(self, timeout: float = 10.0, *, number: int = 1) -> Message:  # noqa: ASYNC109  tests say how long they wait
         """The `number`th followup message."""
         await self.sandbox.wait_for(
             lambda: len(self.followups) >= number, timeout, what=f"followup {number} of {self!r}"

@@ -41,6 +41,7 @@ class Permission(IntFlag):
     USE_EXTERNAL_APPS = 1 << 50
 
 
+NONE = Permission(0)
 ALL = Permission(sum(1 << bit for bit in range(51)))
 
 # What a new server grants @everyone, as far as this stand-in knows the bits.
@@ -86,8 +87,8 @@ class Overwrite:
 
     target_id: int
     kind: int
-    allow: Permission = Permission(0)
-    deny: Permission = Permission(0)
+    allow: Permission = NONE
+    deny: Permission = NONE
 
     def to_json(self) -> dict[str, Any]:
         return {

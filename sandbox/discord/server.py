@@ -164,8 +164,8 @@ class DiscordSandbox:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def wait_for(self, condition: Callable[[], T], timeout: float, what: str = "a condition") -> T:
-        """Returns the condition's first true value, looked at upon every change; SandboxTimeout after `timeout` seconds."""
+    async def wait_for(self, condition: Callable[[], T], timeout: float, what: str = "a condition") -> T:  # noqa: ASYNC109  tests say how long they wait
+        """The condition's first true value, looked at upon every change; SandboxTimeout after `timeout` seconds."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         while not (value := condition()):
@@ -180,11 +180,11 @@ class DiscordSandbox:
                 self._waiters.discard(waiter)
         return value
 
-    async def wait_ready(self, timeout: float = 15.0) -> None:
+    async def wait_ready(self, timeout: float = 15.0) -> None:  # noqa: ASYNC109  tests say how long they wait
         """Until a bot is connected with all of its shards and has registered commands."""
         await self.wait_for(lambda: self.gateway.ready and self.commands.any, timeout, what="the bot to be ready")
 
-    async def wait_disconnected(self, timeout: float = 15.0) -> None:
+    async def wait_disconnected(self, timeout: float = 15.0) -> None:  # noqa: ASYNC109  tests say how long they wait
         """Until no bot is connected; after killing one, before waiting for the next."""
         await self.wait_for(lambda: not self.gateway.live, timeout, what="the bot to be gone")
 

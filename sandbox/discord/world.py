@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.discord.actors import Actor
 from sandbox.discord.errors import SandboxError
 from sandbox.discord.messages import Message, iso
-from sandbox.discord.permissions import ALL, BOT, DIRECT, EVERYONE, Overwrite, Permission, in_channel, in_guild
+from sandbox.discord.permissions import BOT, DIRECT, EVERYONE, NONE, Overwrite, Permission, in_channel, in_guild
 from sandbox.discord.snowflake import Snowflakes
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class User:
 class Role:
     id: int
     name: str
-    permissions: Permission = Permission(0)
+    permissions: Permission = NONE
     position: int = 1
     mentionable: bool = False
     managed: bool = False
@@ -210,7 +210,7 @@ class Guild:
         self._tell("CHANNEL_DELETE", channel.to_json())
 
     def create_role(
-        self, name: str, permissions: Permission = Permission(0), *, mentionable: bool = False, managed: bool = False
+        self, name: str, permissions: Permission = NONE, *, mentionable: bool = False, managed: bool = False
     ) -> Role:
         role = Role(self.sandbox.ids.next(), name, permissions, len(self.roles), mentionable, managed)
         self.roles[role.id] = role
@@ -226,7 +226,7 @@ class Guild:
         permissions: int | None = None,
         joined_at: float | None = None,
     ) -> Member:
-        """Adds a person; `permissions` are granted besides @everyone's. `joined_at` is a Unix time, now if not given."""
+        """Adds a person; `permissions` come on top of @everyone's. `joined_at` is a Unix time, by default now."""
         account = user or self.sandbox.world.create_user(name)
         joined = self.sandbox.clock() if joined_at is None else joined_at
         member = Member(self, account, list(roles), joined)
@@ -352,7 +352,7 @@ class World:
     def create_guild(
         self, name: str, *, boost_tier: int = 0, bot_permissions: Permission = BOT, guild_id: int | None = None
     ) -> Guild:
-        """A new guild with the bot in it, whose role grants `bot_permissions`. Successive guilds alternate between shards."""
+        """A new guild; the bot's role in it grants `bot_permissions`. Successive guilds alternate between shards."""
         guild = Guild(self.sandbox, guild_id or self.ids.next_millisecond(), name, boost_tier)
         owner = self.create_user(f"owner of {name}")
         guild.owner_id = owner.id
@@ -380,6 +380,3 @@ class World:
             channel = Channel(self.sandbox, self.ids.next(), f"@{user.name}", recipient=user)
             self.directs[user.id] = self.channels[channel.id] = channel
         return self.directs[user.id]
-
-
-__all__ = ["ALL", "BOT", "EVERYONE", "Channel", "Guild", "Member", "Role", "User", "World"]

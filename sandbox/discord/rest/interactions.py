@@ -24,7 +24,7 @@ def _callback(call: Call) -> Reply:
     found = call.sandbox.interactions.get(call.number("interaction_id"))
     if found is None or found.token != call.params["interaction_token"]:
         raise unknown_interaction()
-    kind = call.json.get("type") if isinstance(call.json, dict) else None
+    kind: Any = call.json.get("type") if isinstance(call.json, dict) else None
     found.may_respond(kind)
     if kind in CALLBACKS:
         call.check_schema(CALLBACKS[kind])

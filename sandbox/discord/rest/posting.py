@@ -94,14 +94,14 @@ def _blank(call: Call, channel: Channel, interaction: Interaction | None, *, eph
 
 
 def edit(call: Call, message: Message, data: dict[str, Any] | None = None, *, kind: str = "edit") -> Message:
-    """Checks and applies a change. Fields that are absent stay; a deferral's message stops to load. Nobody is pinged."""
+    """Checks and applies a change. Absent fields stay; a deferral's message stops to load. Nobody is pinged."""
     sandbox = call.sandbox
-    body = call.body if data is None else bodies.Body(data, call.body.uploads)
+    body = bodies.Body(call.json if data is None else data, call.body.uploads)
     bodies.check_size(body, message.channel.upload_limit)
     form = Form()
     bodies.check(body, kind, form, message)
     call.finish(form)
-    data = body.json
+    data = dict(body.json)
     flags = (message.flags & ~(SUPPRESS_EMBEDS | LOADING)) | (
         (data.get("flags") or 0) & (COMPONENTS_V2 | SUPPRESS_EMBEDS)
     )

@@ -6,9 +6,9 @@ from typing import Any
 import discord
 import pytest
 import yarl
-from discord_bot import OPENAPI, Scene, running
+from discord_bot import OPENAPI, Clock, Scene, running
 
-from sandbox.discord import DiscordSandbox
+from sandbox.discord import Channel, DiscordSandbox
 
 
 @pytest.fixture
@@ -23,9 +23,22 @@ def point(monkeypatch: pytest.MonkeyPatch) -> Callable[[DiscordSandbox], None]:
 
 
 @pytest.fixture
-def settings() -> dict[str, Any]:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def settings(clock: Clock) -> dict[str, Any]:
     """Arguments for the sandbox; a test module may override them."""
-    return {}
+    return {"clock": clock}
+
+
+@pytest.fixture
+async def place(settings: dict[str, Any]) -> AsyncIterator[tuple[DiscordSandbox, Channel]]:
+    """A sandbox with one channel and no bot, for raw requests."""
+    openapi = OPENAPI if OPENAPI.is_file() else None
+    async with DiscordSandbox(**({"openapi": openapi} | settings)) as sandbox:
+        yield sandbox, sandbox.create_guild("Film club").create_channel("general")
 
 
 @pytest.fixture

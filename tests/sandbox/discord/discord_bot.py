@@ -6,11 +6,15 @@ import io
 import os
 import re
 import struct
+import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from json import dumps, loads
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import discord
 from discord import app_commands
 from discord.ext import commands
@@ -29,6 +33,62 @@ def png(width: int = 3, height: int = 2) -> bytes:
     rows = b"".join(b"\0" + b"\x80" * width for _ in range(height))
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+class Clock:
+    """Real time, and what a test adds to it."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@dataclass
+class Answer:
+    """What a raw request got."""
+
+    status: int
+    json: Any
+    headers: Any
+
+    @property
+    def code(self) -> int:
+        return self.json["code"]
+
+    @property
+    def faults(self) -> set[str]:
+        """The paths of the fields that an Invalid Form Body names."""
+        return set(_paths(self.json.get("errors", {}), ()))
+
+
+def _paths(node: Any, above: tuple[str, ...]) -> Iterator[str]:
+    for key, value in node.items():
+        if key == "_errors":
+            yield ".".join(above)
+        else:
+            yield from _paths(value, (*above, key))
+
+
+async def ask(
+    sandbox: DiscordSandbox, method: str, path: str, json: Any = None, *, files: Any = None, token: str | None = None
+) -> Answer:
+    """A request as the bot would send it, without discord.py; `files` is a list of (name, data)."""
+    data: Any = None
+    if files is not None:
+        data = aiohttp.FormData(quote_fields=False)
+        data.add_field("payload_json", dumps(json))
+        for index, (name, content) in enumerate(files):
+            data.add_field(f"files[{index}]", io.BytesIO(content), filename=name, content_type="application/octet-stream")
+        json = None
+    headers = {"Authorization": f"Bot {sandbox.token if token is None else token}"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, sandbox.api_url + path, json=json, data=data, headers=headers) as response,
+    ):
+        text = await response.text()
+        return Answer(response.status, loads(text) if text.startswith(("{", "[")) else text, response.headers)
 
 
 class AgainButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"again:(?P<number>\d+)"):

@@ -4,9 +4,9 @@ from typing import Any
 
 import discord
 import pytest
+from discord_bot import Card, Scene, png, upload
 
 from sandbox.discord import File, SandboxError
-from discord_bot import Card, Scene, png, upload
 
 
 async def test_a_slash_command_is_deferred_and_answered_only_to_who_asked(scene: Scene) -> None:
@@ -56,7 +56,7 @@ async def test_result_card_with_file_button_modal_and_upload(scene: Scene) -> No
         ]
         answered = await scene.bob.submit(opened, prompt)
         assert (await answered.wait_message(3)).text == f"7: {prompt.get('Prompt', 'a cat')} {files}"
-    with pytest.raises(SandboxError, match="outside|characters"):
+    with pytest.raises(SandboxError, match="characters"):
         await scene.bob.submit(opened, {"Prompt": "x" * 51})
     with pytest.raises(SandboxError, match="required"):
         await scene.bob.submit(opened, {"Prompt": ""})

@@ -147,11 +147,15 @@ async def test_sources_of_the_wrong_length_are_refused(real: Client, tmp_path: P
         assert fits or "video: " in answer.json()["errors"][0]["message"]
 
 
-@pytest.mark.parametrize(("rate", "size", "pixels"), [(30, (322, 241), "yuv444p"), (12, (200, 100), "yuv420p")])
+@pytest.mark.parametrize(
+    ("rate", "size", "pixels", "kind"),
+    # An MPEG transport stream's clock starts at 1.4 s.
+    [(30, (322, 241), "yuv444p", "mp4"), (12, (200, 100), "yuv420p", "mp4"), (24, (200, 100), "yuv420p", "ts")],
+)
 async def test_a_strangers_video_is_brought_to_24_frames(
-    real: Client, tmp_path: Path, rate: int, size: tuple[int, int], pixels: str
+    real: Client, tmp_path: Path, rate: int, size: tuple[int, int], pixels: str, kind: str
 ) -> None:
-    path = tmp_path / "strange.mp4"
+    path = tmp_path / f"strange.{kind}"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = *size, pixels
@@ -163,6 +167,9 @@ async def test_a_strangers_video_is_brought_to_24_frames(
     facts = await made(real, _operation="extend", duration=2, video={"url": f"{real.bucket.url}/source.mp4"})
     assert (len(facts.frames), facts.width % 2, facts.height % 2) == (96, 0, 0)
     assert abs(facts.width - size[0]) <= 1
+    pixel = facts.frames[24].getpixel((10, 10))
+    assert isinstance(pixel, tuple)
+    assert pixel[0] == pytest.approx(rate * 3, abs=12)
 
 
 async def test_a_source_that_breaks_off_costs_nothing(real: Client) -> None:

@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,10 @@ def difference(one: Image.Image, other: Image.Image) -> float:
     return sum(ImageStat.Stat(ImageChops.difference(one, other)).mean)
 
 
+def brightest(image: Image.Image) -> float:
+    return ImageStat.Stat(image.convert("L")).extrema[0][1]
+
+
 async def made(client: Client, **fields: Any) -> Facts:
     answer = await client.run(**fields)
     assert answer.status_code == 200, answer.text
@@ -81,8 +86,13 @@ async def test_generate_has_length_size_rate_and_quiet_sound(real: Client) -> No
 
 async def test_the_prompt_is_seen(real: Client) -> None:
     one = await made(real, prompt="a fox")
-    two = await made(real, prompt="a fox and a very long description of what it does in the snow at dawn")
-    assert difference(one.frames[0].crop((0, 300, 848, 480)), two.frames[0].crop((0, 300, 848, 480))) > 1
+    two = await made(real, prompt="a fox and a description of what it does")
+    words = (60, 415, 700, 460)
+    assert brightest(one.frames[0].crop(words)) > 200
+    assert brightest(one.frames[0].crop((500, *words[1:]))) < 100
+    assert brightest(two.frames[0].crop((300, *words[1:]))) > 200
+    assert brightest(one.frames[0].crop((10, 140, 40, 165))) > 200, "the ball starts at the left"
+    assert brightest(one.frames[-1].crop((10, 140, 40, 165))) < 200, "and leaves"
 
 
 async def test_a_picture_is_the_background_in_its_own_ratio(real: Client) -> None:
@@ -149,7 +159,7 @@ async def test_sources_of_the_wrong_length_are_refused(real: Client, tmp_path: P
 
 @pytest.mark.parametrize(
     ("rate", "size", "pixels", "kind"),
-    # An MPEG transport stream's clock starts at 1.4 s.
+    # A transport stream's clock may start anywhere; here it starts at 2 s.
     [(30, (322, 241), "yuv444p", "mp4"), (12, (200, 100), "yuv420p", "mp4"), (24, (200, 100), "yuv420p", "ts")],
 )
 async def test_a_strangers_video_is_brought_to_24_frames(
@@ -161,6 +171,7 @@ async def test_a_strangers_video_is_brought_to_24_frames(
         stream.width, stream.height, stream.pix_fmt = *size, pixels
         for number in range(rate * 2):
             frame = av.VideoFrame.from_image(Image.new("RGB", size, (number * 3, 80, 40)))
+            frame.pts, frame.time_base = number + (2 * rate if kind == "ts" else 0), Fraction(1, rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     real.bucket.files["/source.mp4"] = path.read_bytes()

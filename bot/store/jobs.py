@@ -11,7 +11,20 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Select, TextClause, and_, delete, func, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    TextClause,
+    and_,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.config import QueueSettings
@@ -58,7 +71,8 @@ class Jobs:
         self._monthly_limit = monthly_limit
         self._clock = clock
         self._make_id = make_id
-        self._next = _next_job(limits)
+        self._next_lane = _next_lane(limits)
+        self._next_job = _next_job(limits)
         self._served = 0
 
     # --- coming in
@@ -125,13 +139,14 @@ class Jobs:
         if room < 1:
             return None
         async with self._db.write() as connection:
-            found = (await connection.execute(self._next)).one_or_none()
-            if found is None:
+            guild_id = (await connection.execute(self._next_lane)).scalar_one_or_none()
+            if guild_id is None:
                 return None
+            job_id = (await connection.execute(self._next_job, {"guild": guild_id})).scalar_one()
             now = self._clock()
             job = await self._move(
                 connection,
-                found.id,
+                job_id,
                 (State.QUEUED,),
                 State.SUBMITTED,
                 ready=False,
@@ -286,33 +301,49 @@ class Jobs:
             return [row.key for row in found]
 
 
-def _next_job(limits: QueueSettings) -> Select[tuple[str]]:
-    """The id of the job to serve next. Walks two short indexes from their beginning, however much waits behind."""
-    of_lane, of_member = jobs.alias("of_lane"), jobs.alias("of_member")
-    lane_running = select(func.count()).where(of_lane.c.guild_id == lane_rows.c.guild_id, _running("of_lane"))
-    member_running = select(func.count()).where(
-        of_member.c.guild_id == lane_members.c.guild_id,
-        of_member.c.user_id == lane_members.c.user_id,
-        _running("of_member"),
+def _next_lane(limits: QueueSettings) -> Select[int]:
+    """The lane to serve next. Walks its short index from the beginning, however much waits behind.
+
+    Lane, member and job are three steps, not one join: SQLite's planner begins such a join at the jobs, and sorts them.
+    """
+    running = _count("of_lane", lane_rows.c.guild_id)
+    member = select(lane_members.c.user_id).where(lane_members.c.guild_id == lane_rows.c.guild_id, _free(limits))
+    return (
+        select(lane_rows.c.guild_id)
+        .where(text("lanes.ready > 0 AND NOT lanes.paused"), running < limits.per_guild_running, member.exists())
+        .order_by(lane_rows.c.served_at, lane_rows.c.created_at)
+        .limit(1)
+    )
+
+
+def _next_job(limits: QueueSettings) -> Select[str]:
+    """The id of the job to serve next in the lane that is bound as `guild`."""
+    guild = bindparam("guild", type_=BigInteger)
+    member = (
+        select(lane_members.c.user_id)
+        .where(lane_members.c.guild_id == guild, _free(limits))
+        .order_by(lane_members.c.served_at, lane_members.c.created_at)
+        .limit(1)
     )
     return (
         select(jobs.c.id)
-        .select_from(lane_rows)
-        .join(lane_members, lane_members.c.guild_id == lane_rows.c.guild_id)
-        .join(jobs, _SAME_MEMBER)
-        .where(text("lanes.ready > 0 AND NOT lanes.paused AND lane_members.ready > 0"), CLAIMABLE)
-        .where(lane_running.scalar_subquery() < limits.per_guild_running)
-        .where(member_running.scalar_subquery() < limits.per_user_running)
-        .order_by(
-            lane_rows.c.served_at,
-            lane_rows.c.created_at,
-            lane_members.c.served_at,
-            lane_members.c.created_at,
-            jobs.c.created_at,
-            jobs.c.id,
-        )
+        .where(jobs.c.guild_id == guild, jobs.c.user_id == member.scalar_subquery(), CLAIMABLE)
+        .order_by(jobs.c.created_at, jobs.c.id)
         .limit(1)
     )
+
+
+def _free(limits: QueueSettings) -> ColumnElement[bool]:
+    """The member of `lane_members` has work and is below their limit."""
+    running = _count("of_member", lane_members.c.guild_id, lane_members.c.user_id)
+    return and_(text("lane_members.ready > 0"), running < limits.per_user_running)
+
+
+def _count(name: str, guild_id: ColumnElement[int], user_id: ColumnElement[int] | None = None) -> ScalarSelect[int]:
+    """How many jobs of a lane, or of a member in it, are at work."""
+    of = jobs.alias(name)
+    query = select(func.count()).select_from(of).where(of.c.guild_id == guild_id, _running(name))
+    return (query if user_id is None else query.where(of.c.user_id == user_id)).scalar_subquery()
 
 
 def _running(table: str) -> TextClause:

@@ -361,7 +361,9 @@ class World:
         guild.members[owner.id] = Member(guild, owner, [], self.clock())
         guild.members[self.sandbox.bot_user.id] = Member(guild, self.sandbox.bot_user, [role], self.clock())
         self.guilds[guild.id] = guild
-        self.sandbox.gateway.to_guild(guild, "GUILD_CREATE", guild.gateway_json())
+        joined = guild.gateway_json()
+        joined.pop("unavailable")  # only a guild that was there before comes with it
+        self.sandbox.gateway.to_guild(guild, "GUILD_CREATE", joined)
         self.sandbox.touch()
         return guild
 

@@ -30,7 +30,7 @@ _TOKEN = "interaction_token"
 
 @dataclass
 class Reply:
-    """An answer: JSON, or nothing (204)."""
+    """An answer: JSON, nothing (204), or a broken connection (0)."""
 
     json: Any = None
     status: int = 200
@@ -202,7 +202,7 @@ class Router:
     def _injected(self, request: web.Request, fault: Fault, headers: dict[str, str]) -> Reply:
         if fault.status == 0:
             _break(request)
-            return Reply({}, 500)
+            return Reply({}, 0)
         body: dict[str, Any] = {"message": fault.message, "code": fault.code}
         if fault.status == 429:
             wait = 0.1 if fault.retry_after is None else fault.retry_after
@@ -236,6 +236,8 @@ class Router:
 
 
 def _response(reply: Reply, headers: dict[str, str]) -> web.Response:
+    if reply.status == 0:
+        return web.Response(status=500)  # nobody reads it: the connection is broken
     if reply.status == 204:
         return web.Response(status=204, headers=headers)
     if isinstance(reply.json, str):

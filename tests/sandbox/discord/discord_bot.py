@@ -76,11 +76,13 @@ async def ask(
 ) -> Answer:
     """A request as the bot would send it, without discord.py; `files` is a list of (name, data)."""
     data: Any = None
-    if files is not None:
+    if files:
         data = aiohttp.FormData(quote_fields=False)
         data.add_field("payload_json", dumps(json))
         for index, (name, content) in enumerate(files):
-            data.add_field(f"files[{index}]", io.BytesIO(content), filename=name, content_type="application/octet-stream")
+            data.add_field(
+                f"files[{index}]", io.BytesIO(content), filename=name, content_type="application/octet-stream"
+            )
         json = None
     headers = {"Authorization": f"Bot {sandbox.token if token is None else token}"}
     async with (

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import aiohttp
 import pytest
 from discord_bot import ask, png
 
@@ -185,5 +186,7 @@ async def test_type_comes_from_the_name_and_size_from_the_bytes(
 
 async def test_broken_json_is_refused(place: Place) -> None:
     sandbox, channel = place
-    answer = await ask(sandbox, "POST", f"/channels/{channel.id}/messages", files=[], json=None)
-    assert answer.status == 400
+    url = f"{sandbox.api_url}/channels/{channel.id}/messages"
+    headers = {"Authorization": f"Bot {sandbox.token}", "Content-Type": "application/json"}
+    async with aiohttp.ClientSession() as session, session.post(url, data=b"{", headers=headers) as response:
+        assert (response.status, (await response.json())["code"]) == (400, 50109)

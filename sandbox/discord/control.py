@@ -52,7 +52,9 @@ def message_view(message: Message) -> dict[str, Any]:
 
 
 def modal_view(modal: Modal) -> dict[str, Any]:
-    fields = [vars(field) | {"options": list(field.options)} for field in modal.fields]
+    fields = [
+        vars(field) | {"options": list(field.options), "file_types": list(field.file_types)} for field in modal.fields
+    ]
     return {"title": modal.title, "custom_id": modal.custom_id, "text": modal.text, "fields": fields}
 
 

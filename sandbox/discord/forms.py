@@ -57,7 +57,7 @@ def _input(field: Field, value: Any, resolved: Resolved, *, checked: bool) -> di
         _check_count(field, chosen)
     if field.type == c.FILE_UPLOAD:
         files = [item for item in chosen if isinstance(item, File)]
-        return body | {"values": [resolved.attachment(file, checked=checked) for file in files]}
+        return body | {"values": [resolved.attachment(f, checked=checked, types=field.file_types) for f in files]}
     return body | {"values": [resolved.snowflake(item) for item in chosen]}
 
 

@@ -55,6 +55,7 @@ class Field:
     maximum: int | None = None
     options: tuple[str, ...] = ()
     description: str | None = None
+    file_types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,7 @@ def _field(label: str, inner: dict[str, Any], description: str | None) -> Field:
         maximum=inner.get("max_length" if text else "max_values"),
         options=tuple(option["value"] for option in inner.get("options") or ()),
         description=description,
+        file_types=tuple(inner.get("file_types") or ()),
     )
 
 

@@ -22,9 +22,15 @@ class Resolved:
         self.channel = channel
         self.parts: dict[str, dict[str, Any]] = {}
 
-    def attachment(self, file: File, *, checked: bool) -> str:
-        """Uploads a file as an ephemeral attachment and returns its id; the client checks the size limit."""
+    def attachment(self, file: File, *, checked: bool, types: Any = ()) -> str:
+        """Uploads a file as an ephemeral attachment and returns its id; the client checks its size and extension."""
         sandbox = self.channel.sandbox
+        if (
+            checked
+            and types
+            and file.name.rpartition(".")[2].lower() not in {str(t).lstrip(".").lower() for t in types}
+        ):
+            raise SandboxError(f"{file.name} is none of {list(types)}")
         if checked and len(file.data) > self.channel.upload_limit:
             raise SandboxError(f"{file.name}: your files are too powerful ({len(file.data)} bytes)")
         name = clean_name(file.name)
@@ -99,7 +105,7 @@ def _option(
     if isinstance(value, File):
         if checked and kind != commands.ATTACHMENT:
             raise SandboxError(f"{name} takes no file")
-        value = resolved.attachment(value, checked=checked)
+        value = resolved.attachment(value, checked=checked, types=(spec or {}).get("file_types"))
     elif kind in {commands.USER_OPTION, commands.ROLE, commands.CHANNEL, commands.MENTIONABLE}:
         value = resolved.snowflake(value)
     elif checked and spec is not None and not focused:

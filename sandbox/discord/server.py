@@ -79,7 +79,9 @@ class DiscordSandbox:
         self.tokens: dict[str, Interaction] = {}
         self.nonces: dict[tuple[int, str], Message] = {}
         self.nonce_hits = 0
-        # What happened, for tests to count.
+        # What happened, for tests to count. `violations` holds what a correct bot never sends: bodies that are refused
+        # (400, 413), unknown routes and fields, a wrong token, answers to interactions that come late or twice. It does
+        # not hold what moderators, members and time can bring about: 403, things that are gone, dead tokens, 429.
         self.violations: list[str] = []
         self.requests: list[Record] = []
         self.route_counts: Counter[str] = Counter()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from discord_bot import ask
 
-from sandbox.discord import Channel, DiscordSandbox, SandboxError
+from sandbox.discord import Channel, DiscordSandbox, File, SandboxError
 
 Place = tuple[DiscordSandbox, Channel]
 
@@ -101,3 +101,16 @@ async def test_who_may_use_a_command(place: Place) -> None:
         await boss.slash(channel, "make")
     with pytest.raises(SandboxError, match="no command"):
         await boss.slash(channel, "nothing")
+
+
+async def test_a_file_option_may_name_its_extensions(place: Place) -> None:
+    sandbox, channel = place
+    assert channel.guild is not None
+    body = [command(options=[option(type=11, file_types=[".png", "jpg"])])]
+    await ask(sandbox, "PUT", f"/applications/{sandbox.application_id}/commands", body)
+    alice = channel.guild.create_member("alice")
+    with pytest.raises(SandboxError, match="none of"):
+        await alice.slash(channel, "make", {"a": File("a.txt", b"x")})
+    sent = await alice.slash(channel, "make", {"a": File("a.PNG", b"x")})
+    [attachment] = sent.data["resolved"]["attachments"].values()
+    assert (attachment["ephemeral"], "/ephemeral-attachments/" in attachment["url"]) == (True, True)

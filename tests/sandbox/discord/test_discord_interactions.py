@@ -187,3 +187,45 @@ async def test_an_interaction_carries_what_the_bot_needs(scene: Scene) -> None:
     assert seen.app_permissions.attach_files
     assert (seen.guild_id, seen.channel.id) == (scene.guild.id, scene.channel.id)
     assert seen.context.guild
+
+
+class Everything(discord.ui.Modal, title="Everything"):
+    hint = discord.ui.TextDisplay("Read me")
+    ratio = discord.ui.Label(
+        text="Ratio",
+        component=discord.ui.RadioGroup(
+            options=[discord.RadioGroupOption(label=v, value=v, default=v == "b") for v in "abc"]
+        ),
+    )
+    loud = discord.ui.Label(text="Loud", component=discord.ui.Checkbox(default=True))
+    tags = discord.ui.Label(
+        text="Tags",
+        description="One or two",
+        component=discord.ui.Select(
+            options=[discord.SelectOption(label=v, value=v) for v in "xyz"], max_values=2, required=False
+        ),
+    )
+    who = discord.ui.Label(text="Who", component=discord.ui.UserSelect(required=False, min_values=0))
+
+    async def on_submit(self, interaction: Any_) -> None:
+        parts: list[Any] = [self.ratio.component, self.loud.component]
+        menus: list[Any] = [self.tags.component, self.who.component]
+        text = f"{[part.value for part in parts]} {[[str(v) for v in menu.values] for menu in menus]}"
+        await interaction.response.send_message(text, ephemeral=True)
+
+
+async def test_every_kind_of_modal_input_arrives(scene: Scene) -> None:
+    async def todo(interaction: Any_) -> None:
+        await interaction.response.send_modal(Everything())
+
+    opened, _ = await scene.do(todo)
+    assert opened.modal is not None
+    assert "Read me" in opened.modal.text
+    assert {f.label: f.value for f in opened.modal.fields} == {"Ratio": "b", "Loud": True, "Tags": [], "Who": []}
+    for wrong in ({"Ratio": "d"}, {"Tags": ["x", "y", "z"]}, {"Tags": ["q"]}, {"Nothing": 1}):
+        with pytest.raises(SandboxError):
+            await scene.alice.submit(opened, wrong)
+    values = {"Ratio": "c", "Loud": False, "Tags": ["x", "z"], "Who": [scene.bob]}
+    sent = await scene.alice.submit(opened, values)
+    assert (await sent.wait_message(3)).text == "['c', False] [['x', 'z'], ['bob']]"
+    assert scene.sandbox.violations == []

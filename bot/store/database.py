@@ -33,13 +33,17 @@ class StoreError(CinecordError):
 
 
 class Database:
-    """Connections to the database at `url` (an SQLAlchemy URL, `sqlite+aiosqlite:///path`)."""
+    """Connections to the database at `url` (an SQLAlchemy URL, `sqlite+aiosqlite:///path`), whose folder is made.
+
+    Raises StoreError where it cannot be.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self._make_folder()
+        # No parameters in errors: prompts are among them, and errors go to the log.
         self.engine: AsyncEngine = create_async_engine(
-            self.url, poolclass=AsyncAdaptedQueuePool, pool_size=4, max_overflow=0
+            self.url, poolclass=AsyncAdaptedQueuePool, pool_size=4, max_overflow=0, hide_parameters=True
         )
         # SQLite has one writer. Waiting here, in order, is fair and does not spin as its busy handler does.
         self._writer = asyncio.Lock()
@@ -48,7 +52,11 @@ class Database:
 
     def _make_folder(self) -> None:
         if self.url.database and self.url.database != ":memory:":
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(self.url.database).parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"database.url: the folder {folder} cannot be made: {error.strerror}") from error
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[AsyncConnection]:

@@ -19,6 +19,8 @@ class Cinecord(commands.AutoShardedBot):
     """One bot over one set of services. `dispatching` False leaves the queue alone."""
 
     def __init__(self, services: Services, *, dispatching: bool = True) -> None:
+        # Set before the base class looks: the bot never speaks, so what voice would need is nobody's worry.
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         # None of these intents needs Discord's review; an interaction brings the member, roles and permissions along.
         intents = discord.Intents(guilds=True, auto_moderation_configuration=True)
         super().__init__(

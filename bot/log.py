@@ -39,8 +39,18 @@ def configure(settings: LogSettings) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
     # Each line of these names a URL, and some URLs are rights (upload tickets, webhooks' tokens).
-    for name in ("httpx", "httpcore", "discord.webhook", "discord.http", "aiohttp.access"):
+    for name in ("httpx", "httpcore", "discord.webhook", "discord.http", "aiohttp.access", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # discord.py tells of every failed reconnection with forty lines of traceback; its own sentence says enough.
+    for name in ("discord.client", "discord.shard", "discord.gateway"):
+        logging.getLogger(name).addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    if record.exc_info and record.exc_info[1] is not None and "reconnect" in record.getMessage().lower():
+        record.msg, record.args = f"{record.getMessage()} ({record.exc_info[1]})", ()
+        record.exc_info = None
+    return True
 
 
 def _render(form: str) -> list[structlog.typing.Processor]:

@@ -123,10 +123,18 @@ async def _find(channel: discord.abc.Messageable, job: Job) -> discord.Message |
     """The message that an earlier try has posted for this job, if it is among the recent ones."""
     # A minute early: our clock and Discord's need not agree.
     since = datetime.fromtimestamp((job.rendered_at or job.created_at) / 1000, UTC) - timedelta(minutes=1)
-    async for message in channel.history(limit=SEARCHED, after=since, oldest_first=True):
-        if any(getattr(part, "custom_id", None) == f"cinecord:details:{job.id}" for part in _parts(message.components)):
-            return message
+    try:
+        async for message in channel.history(limit=SEARCHED, after=since, oldest_first=True):
+            if any(getattr(part, "custom_id", None) == _mark(job) for part in _parts(message.components)):
+                return message
+    except discord.Forbidden as error:
+        # Without Read Message History there is the nonce alone, which is good for some minutes.
+        log.warning("post.not_searched", **job.log_context, cause=str(error))
     return None
+
+
+def _mark(job: Job) -> str:
+    return f"cinecord:details:{job.id}"
 
 
 def _parts(components: Any) -> list[Any]:

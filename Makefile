@@ -1,16 +1,18 @@
-# The README's two commands are here: `make demo` and `make test`. Each sets up what it needs by itself.
+# The README's two commands are here: `make demo` and `make test`. Each sets up what it needs by itself, in .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test install lint bench clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cinecord needs Python 3.11 or newer; set PYTHON=…")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	@touch $@
+
+install: $(READY)
 
 demo: $(READY)
 	@$(BIN)/cinecord demo $(ARGS)

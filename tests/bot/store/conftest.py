@@ -1,5 +1,6 @@
 """A database in a file, brought up to date, and queues over it."""
 
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -8,7 +9,15 @@ import pytest
 from bot.store.database import Database
 from bot.store.jobs import Jobs
 from bot.store.migrate import upgrade
+from tests.bot.parts import until
 from tests.bot.store.queues import Clock, Queue, limits, url_of
+
+
+@pytest.fixture(autouse=True)
+async def no_connection_left() -> AsyncIterator[None]:
+    """Each connection has a thread, which ends with it."""
+    yield
+    await until(lambda: not [thread for thread in threading.enumerate() if "_connection_worker" in thread.name])
 
 
 @pytest.fixture

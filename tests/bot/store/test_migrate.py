@@ -32,7 +32,7 @@ async def test_an_empty_database_becomes_what_the_tables_say(tmp_path: Path) -> 
     assert await revision(database) == HEAD
 
     def differences(connection: Connection) -> list[object]:
-        return list(compare_metadata(MigrationContext.configure(connection, {"compare_type": True}), metadata))
+        return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
 
     async with database.read() as connection:
         assert await connection.run_sync(differences) == []

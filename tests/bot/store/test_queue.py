@@ -387,7 +387,7 @@ async def test_a_claim_takes_as_many_steps_with_much_waiting_as_with_little(queu
             await raw.set_progress_handler(None, 0)
         return steps
 
-    assert await cost(400) <= 2 * await cost(10) + 10
+    assert await cost(250) <= 2 * await cost(10) + 10
 
 
 def test_the_defaults_let_one_member_run_one() -> None:

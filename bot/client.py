@@ -12,7 +12,7 @@ from bot.services import Services
 
 log = structlog.get_logger(__name__)
 
-COGS = ("cogs.video", "cogs.results", "cogs.queue", "cogs.dispatch")
+COGS = ("cogs.replies", "cogs.video", "cogs.results", "cogs.queue", "cogs.dispatch")
 
 
 class Cinecord(commands.AutoShardedBot):

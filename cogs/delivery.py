@@ -81,7 +81,9 @@ class Delivery:
         try:
             found = await _find(channel, job) if again else None
             message = found or await self._post(channel, job, video, limit=job.upload_limit)
-        except (discord.Forbidden, discord.NotFound) as error:
+        except discord.DiscordServerError:
+            raise
+        except discord.HTTPException as error:
             log.warning("post.refused", **job.log_context, channel=job.channel_id, cause=str(error))
             message = await self._write_to_member(job, video)
         return Posted(message.channel.id, message.id)
@@ -91,7 +93,9 @@ class Delivery:
             channel = await self._bot.create_dm(discord.Object(job.user_id))
             found = await _find(channel, job)
             return found or await self._post(channel, job, video, limit=DIRECT_MESSAGE_LIMIT)
-        except (discord.Forbidden, discord.NotFound) as error:
+        except discord.DiscordServerError:
+            raise
+        except discord.HTTPException as error:
             raise Undeliverable from error
 
     async def _post(self, channel: discord.abc.Messageable, job: Job, video: Video, *, limit: int) -> discord.Message:

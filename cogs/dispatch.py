@@ -47,7 +47,7 @@ class Dispatch(commands.Cog):
         self._loop: asyncio.Task[None] | None = None
         self._running: dict[str, asyncio.Task[None]] = {}
         self._cards: dict[int, asyncio.Task[None]] = {}
-        self._places: dict[str, int] = {}
+        self._places: dict[int, dict[str, int]] = {}
 
     async def cog_load(self) -> None:
         """Start the loop. Posting needs the login, not the gateway, so there is nothing else to wait for."""
@@ -225,10 +225,13 @@ class Dispatch(commands.Cog):
         await asyncio.sleep(CARD_SECONDS)
         try:
             line = await self._services.jobs.line(guild_id)
-            for place, job in enumerate(line[:CARDS], 1):
-                if self._places.get(job.id) != place:
-                    self._places[job.id] = place
-                    await self._show(job, status_card(job, place=place))
+            places = {job.id: place for place, job in enumerate(line[:CARDS], 1)}
+            before = self._places.pop(guild_id, {})
+            if places:
+                self._places[guild_id] = places
+            for job in line[:CARDS]:
+                if before.get(job.id) != places[job.id]:
+                    await self._show(job, status_card(job, place=places[job.id]))
         except CinecordError as error:
             log.warning("line.not_shown", guild=guild_id, cause=error.cause)
 
@@ -237,12 +240,19 @@ class Dispatch(commands.Cog):
         if await self._show(job, failure_card(job)):
             return
         channel = self.bot.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+        if not await self._send_failure(job, channel):
+            await self._send_failure(job, discord.Object(job.user_id))
+
+    async def _send_failure(self, job: Job, to: discord.PartialMessageable | discord.Object) -> bool:
         try:
+            channel = await self.bot.create_dm(to) if isinstance(to, discord.Object) else to
             await channel.send(
                 view=failure_card(job), nonce=f"cf-{job.id}", allowed_mentions=text.ping_only(job.user_id)
             )
         except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
             log.warning("failure.not_told", **job.log_context, cause=str(error))
+            return False
+        return True
 
     async def _show(self, job: Job, view: discord.ui.LayoutView) -> bool:
         """Put `view` in place of the job's card; False where there is none, or Discord will not."""
@@ -257,7 +267,6 @@ class Dispatch(commands.Cog):
         return True
 
     async def _remove_card(self, job: Job) -> None:
-        self._places.pop(job.id, None)
         message = await self._card(job)
         if message is None:
             return

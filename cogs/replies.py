@@ -35,8 +35,6 @@ async def edge(interaction: Interaction) -> AsyncGenerator[None]:
 
 async def tell(interaction: Interaction, error: Exception) -> None:
     """One private sentence for the member; the cause for the log."""
-    if isinstance(error, app_commands.CommandInvokeError):
-        error = error.original if isinstance(error.original, Exception) else error
     sentence = _judge(interaction, error)
     if sentence is None:
         return
@@ -47,6 +45,8 @@ async def tell(interaction: Interaction, error: Exception) -> None:
 
 
 def _judge(interaction: Interaction, error: Exception) -> str | None:
+    if isinstance(error, app_commands.CommandInvokeError):
+        error = error.original
     context = {"interaction": interaction.id, "guild": interaction.guild_id, "user": interaction.user.id}
     kind = type(error).__name__
     if isinstance(error, Refused):
@@ -64,6 +64,19 @@ def _judge(interaction: Interaction, error: Exception) -> str | None:
         return None
     log.error("request.crashed", **context, exc_info=error)
     return UNEXPECTED
+
+
+async def on_tree_error(interaction: Interaction, error: app_commands.AppCommandError) -> None:
+    """What failed before a command's own code was reached, and autocompletion, which shows no errors."""
+    if interaction.type is discord.InteractionType.autocomplete:
+        _judge(interaction, error)
+    else:
+        await tell(interaction, error)
+
+
+async def setup(bot: Cinecord) -> None:
+    """Called by discord.py when the extension is loaded."""
+    bot.tree.error(on_tree_error)
 
 
 async def say(interaction: Interaction, sentence: str) -> None:

@@ -24,8 +24,9 @@ from cogs.taking import Place, take
 log = structlog.get_logger(__name__)
 
 GONE = "That video is deleted."
-PROMPT_IN_DETAILS = 3000
-"""Discord: all text of a Components V2 message together has at most 4000 characters."""
+PROMPT_IN_DETAILS = 1000
+"""Discord: all text of a Components V2 message together has at most 4000 characters, and escaping may double these."""
+ANCESTORS = 3
 STRIP_SECONDS = 30.0
 
 
@@ -154,10 +155,11 @@ class Results(commands.Cog):
         if interaction.user.id != video.user_id and not interaction.permissions.manage_messages:
             raise NotAllowed("Only the member who asked for this video, or a moderator, can delete it.")
         services = self.bot.services
-        if not await services.videos.mark_deleted(video.id):
-            raise Gone(GONE)
+        # The files first: if the storage is out of reach, nothing is half done, and the button can be pressed again.
         await services.storage.delete(video.key)
         await services.files.release(video.id)
+        if not await services.videos.mark_deleted(video.id):
+            raise Gone(GONE)
         log.info("video.deleted", video=video.id, guild=video.guild_id, by=interaction.user.id)
         if interaction.message is not None:
             await _delete_message(interaction.message)
@@ -204,7 +206,7 @@ def _details_view(job: Job, video: Video, ancestors: list[Video], files: list[Pa
 
 def _details_lines(job: Job, video: Video) -> list[str]:
     lines = [
-        f"**Prompt**\n{text.plain(video.prompt, PROMPT_IN_DETAILS // 2)}",
+        f"**Prompt**\n{text.plain(video.prompt, PROMPT_IN_DETAILS)}",
         f"**Settings** {text.settings(job.request)}",
     ]
     if video.width:
@@ -221,12 +223,12 @@ def _details_lines(job: Job, video: Video) -> list[str]:
 
 def _lineage_lines(ancestors: list[Video]) -> list[str]:
     # The nearest ones: the text of a message is limited.
-    shown = ancestors[-5:]
+    shown = ancestors[-ANCESTORS:]
     lines = [f"**Made from** {len(ancestors)} earlier video{'s' if len(ancestors) > 1 else ''}"]
     for video in shown:
         where = f"https://discord.com/channels/{video.guild_id}/{video.channel_id}/{video.message_id}"
         link = "deleted" if video.deleted_at or not video.message_id else f"[open]({where})"
-        lines.append(f"- {text.VERBS[video.operation]}: {text.plain(video.prompt, 80)} ({link})")
+        lines.append(f"- {text.VERBS[video.operation]}: {text.plain(video.prompt, 60)} ({link})")
     return lines
 
 

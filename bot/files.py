@@ -45,6 +45,7 @@ class Files:
         if not candidates:
             return
         async with self._removing:
-            for key in candidates - await self._jobs.needed_files(candidates):
-                if not self._held[key]:
-                    await self._storage.delete(key)
+            # Who holds a file now may have written it down, and let go, by the time that the database answers.
+            free = {key for key in candidates if not self._held[key]}
+            for key in free - await self._jobs.needed_files(free):
+                await self._storage.delete(key)

@@ -6,7 +6,7 @@ request that then finds no place in line is taken out again.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bot.attachments import Fetcher
 from bot.decoders import Decoders, scratch_folder
-from bot.errors import BadAttachment, Gone
+from bot.errors import BadAttachment, Gone, StorageError
 from bot.files import Files
 from bot.images import Picture, safe_picture
 from bot.model import (
@@ -126,8 +126,11 @@ class Intake:
         """
         # Before anything is fetched: most mistakes are in the prompt.
         normalise_prompt(wish.prompt)
-        async with self._prepared(wish) as prepared:
-            return await self._accept(wish, prepared)
+        try:
+            async with self._prepared(wish) as prepared:
+                return await self._accept(wish, prepared)
+        except OSError as error:
+            raise StorageError(f"the scratch folder: {error}") from error
 
     @asynccontextmanager
     async def _prepared(self, wish: Wish) -> AsyncGenerator[_Prepared]:
@@ -156,10 +159,14 @@ class Intake:
             async with self._files.hold(keys):
                 for key, path in prepared.new_files.items():
                     await self._storage.save(key, path)
+                await self._check_kept(prepared.old_files)  # they could go until they were held
                 accepted = await self._jobs.accept(new)
         except BaseException:
             await asyncio.shield(self._files.discard(keys))
             raise
+        if accepted.duplicate:
+            # The job that the first one made may be over, and its files gone.
+            await self._files.discard(keys)
         return Taken(accepted.job, accepted.duplicate, prepared.notes)
 
     # --- without attachments
@@ -180,10 +187,15 @@ class Intake:
         needed = [key for key in (request.image, *request.reference_images) if key]
         if request.video is not None:
             needed.append(request.video.key)
-        for key in needed:
+        await self._check_kept(needed)
+        # Not those that are written down for the repeated job: it may be over and have let go of them.
+        shared = tuple(key for key in needed if not key.startswith("videos/"))
+        return _Prepared(request, {}, shared, parent_id=job.parent_id)
+
+    async def _check_kept(self, keys: Iterable[str]) -> None:
+        for key in keys:
             if await self._storage.size(key) is None:
                 raise Gone("The picture or video that this request used is deleted, so it cannot be repeated.")
-        return _Prepared(request, {}, tuple(await self._jobs.files(job.id)), parent_id=job.parent_id)
 
     # --- with attachments
 

@@ -13,7 +13,7 @@ PROMPT_SHOWN = 600
 MARKS = 3
 """Combining marks kept on one letter. Real scripts need two or three; more is meant to spill over other text."""
 
-_INVISIBLE = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_INVISIBLE = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _SPACE = re.compile(r"\s+")
 _SPECIAL = re.compile(r"([\\*_~`|<>\[\]()#:@/-])")
 
@@ -33,7 +33,11 @@ def _without_piles(text: str) -> str:
     kept: list[str] = []
     marks = 0
     for char in text:
-        marks = marks + 1 if unicodedata.category(char) in {"Mn", "Me"} else 0
+        category = unicodedata.category(char)
+        if category in {"Mn", "Me"}:
+            marks += 1
+        elif category != "Cf":  # a joiner without width between two marks does not end their pile
+            marks = 0
         if marks <= MARKS:
             kept.append(char)
     return "".join(kept)

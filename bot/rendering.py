@@ -9,23 +9,37 @@ import base64
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from bot.arrivals import Arrivals
-from bot.cloudflare import After, Answer, Charged, CloudflareClient, LogEntry, LookupFailed, ModelError, Unknown
+from bot.cloudflare import (
+    After,
+    Answer,
+    Charged,
+    CloudflareClient,
+    DownloadFailed,
+    LogEntry,
+    LookupFailed,
+    ModelError,
+    Unknown,
+)
 from bot.config import CloudflareSettings, QueueSettings
 from bot.decoders import Decoders, scratch_folder
 from bot.errors import CinecordError, StorageError
 from bot.model import Request, end_user_id
 from bot.storage import Storage
+from bot.store.database import StoreError
 from bot.store.jobs import Jobs
 from bot.store.records import Job, Settled, State, Video
 from bot.videos import probe
 
 log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
 
 ATTEMPTS = 6
 """How often a call that was answered "not charged, try later" is repeated (DESIGN.md)."""
@@ -35,6 +49,10 @@ VIDEO_BYTES = 500 * 1000 * 1000
 DATA_URL_BYTES = 20 * 1000 * 1000
 """What is sent inside the request where nothing outside can reach the storage."""
 POLL_SECONDS = 2.0
+PAUSE_SECONDS = 1.0
+"""After an error of the store, before the next try."""
+DOWNLOADS = 3
+"""How often the link of an answer is tried: that costs nothing."""
 LOOKUP_SECONDS = 30.0
 UPLOAD_GRACE = 10.0
 """How long an upload may come in after the answer. The API answers when the upload is done."""
@@ -121,29 +139,36 @@ class Renderer:
         if size > DATA_URL_BYTES:
             raise StorageError(f"{key} has {size} bytes, too many to send inside the request: set http.public_url")
         async with self._storage.local(key) as path:
-            return await asyncio.to_thread(_data_url, path)
+            try:
+                return await asyncio.to_thread(_data_url, path)
+            except OSError as error:
+                raise StorageError(f"{key}: {error}") from error
 
     # --- after the call
 
     async def _collect(self, job: Job, answer: Answer, *, uploaded: bool) -> Job | None:
         if uploaded and await self._in_storage(job, until=self._clock() + UPLOAD_GRACE):
             return await self._keep(job)
-        if answer.video_url is not None:
-            try:
-                await self._download(job, answer.video_url)
-            except CinecordError as error:
-                log.error("job.download_failed", **job.log_context, cause=error.cause)
-            else:
-                return await self._keep(job)
+        if answer.video_url is not None and await self._downloaded(job, answer.video_url):
+            return await self._keep(job)
         if uploaded:
             return await self._search(job)
-        return await self._lost(job)
+        text = DownloadFailed("").sentence
+        return await self._fail(job, "download failed", text, Settled.CHARGED)
 
-    async def _download(self, job: Job, url: str) -> None:
-        async with scratch_folder(self._scratch) as folder:
-            path = folder / "video.mp4"
-            await self._cloudflare.download(url, path, max_bytes=VIDEO_BYTES)
-            await self._storage.save(job.video_key, path)
+    async def _downloaded(self, job: Job, url: str) -> bool:
+        for _ in range(DOWNLOADS):
+            try:
+                async with scratch_folder(self._scratch) as folder:
+                    path = folder / "video.mp4"
+                    await self._cloudflare.download(url, path, max_bytes=VIDEO_BYTES)
+                    await self._storage.save(job.video_key, path)
+            except (CinecordError, OSError) as error:
+                log.error("job.download_failed", **job.log_context, cause=str(error))
+            else:
+                return True
+            await asyncio.sleep(POLL_SECONDS)
+        return False
 
     async def _after_error(self, job: Job, error: ModelError, *, awaited: bool) -> Job | None:
         log.warning("job.refused", **job.log_context, cause=error.cause, charged=error.charged.value)
@@ -152,7 +177,9 @@ class Renderer:
         if isinstance(error.retry, After) and job.attempts <= ATTEMPTS:
             delay = self._delay(job.attempts, error.retry.seconds)
             log.info("job.requeued", **job.log_context, seconds=round(delay, 1))
-            return await self._jobs.get(job.id) if await self._jobs.requeue(job.id, delay=delay) else None
+            if not await self._committed(job, lambda: self._jobs.requeue(job.id, delay=delay)):
+                return None
+            return await self._committed(job, lambda: self._jobs.get(job.id))
         return await self._fail(job, _reason(error), error.sentence, SETTLED[error.charged])
 
     def _delay(self, attempts: int, retry_after: float | None) -> float:
@@ -169,11 +196,12 @@ class Renderer:
         while True:
             if await self._in_storage(job, until=min(deadline, next_lookup)):
                 return await self._keep(job)
-            if self._clock() >= deadline:
-                return await self._lost(job)
+            # Asked once at least, even where the render timeout was over before this process began.
             if await self._refused_by_log(job):
                 text = "The video was refused while the bot was away. Nothing was charged; press Retry to ask again."
                 return await self._fail(job, "refused", text, Settled.RELEASED)
+            if self._clock() >= deadline:
+                return await self._lost(job)
             next_lookup = self._clock() + LOOKUP_SECONDS
 
     async def _in_storage(self, job: Job, *, until: float) -> bool:
@@ -209,9 +237,9 @@ class Renderer:
 
     async def _keep(self, job: Job) -> Job | None:
         request = job.request
-        seconds, width, height = request.seconds, 0, 0
-        size = await self._storage.size(job.video_key) or 0
+        seconds, width, height, size = request.seconds, 0, 0, 0
         try:
+            size = await self._storage.size(job.video_key) or 0
             async with self._storage.local(job.video_key) as path:
                 facts = await self._decoders.run(probe, path)
             seconds, width, height, size = facts.seconds, facts.width, facts.height, facts.size
@@ -235,13 +263,24 @@ class Renderer:
             created_at=int(self._clock() * 1000),
             deleted_at=None,
         )
-        rendered = await asyncio.shield(self._jobs.rendered(video))
+        rendered = await self._committed(job, lambda: self._jobs.rendered(video))
         log.info("job.rendered", **job.log_context, seconds=seconds, bytes=size)
         return rendered
 
     async def _fail(self, job: Job, reason: str, text: str, settled: Settled) -> Job | None:
         log.info("job.failed", **job.log_context, reason=reason, money=settled.value)
-        return await asyncio.shield(self._jobs.fail(job.id, State.SUBMITTED, reason=reason, text=text, settled=settled))
+        return await self._committed(
+            job, lambda: self._jobs.fail(job.id, State.SUBMITTED, reason=reason, text=text, settled=settled)
+        )
+
+    async def _committed(self, job: Job, write: Callable[[], Awaitable[_T]]) -> _T:
+        """What came of a call is known here only: an outage of the database is waited out."""
+        while True:
+            try:
+                return await asyncio.shield(write())
+            except StoreError as error:
+                log.error("job.not_noted", **job.log_context, cause=error.cause)
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 def _reason(error: ModelError) -> str:

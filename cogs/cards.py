@@ -13,6 +13,8 @@ from cogs.buttons import CancelButton, VideoButton
 QUEUE_COLOUR = 0x5865F2
 WORK_COLOUR = 0xF0B232
 FAIL_COLOUR = 0xDA373C
+LINK_DAYS = 7
+"""How long a link to a video that is too large to post lives. S3's longest."""
 
 
 def status_card(job: Job, *, place: int | None = None) -> ui.LayoutView:
@@ -21,7 +23,7 @@ def status_card(job: Job, *, place: int | None = None) -> ui.LayoutView:
         heading = "Waiting to be tried again" if place is None else f"In line: number {place}"
         colour = QUEUE_COLOUR
     else:
-        heading = f"Being made since {_since(job)}"
+        heading = f"Being made: started {_since(job)}"
         colour = WORK_COLOUR
     lines = [f"**{heading}**", f"> {text.plain(job.request.prompt)}", _facts(job)]
     container: ui.Container[Any] = ui.Container(ui.TextDisplay("\n".join(lines)), accent_colour=colour)
@@ -107,6 +109,10 @@ def _too_large(video: Video, link: str | None) -> str:
     size = f"{video.size / 1024 / 1024:.1f} MB"
     if link is None:
         return (
-            f"The video ({size}) is larger than this server's upload limit. The bot's operator has it, by the id below."
+            f"The video ({size}) is larger than the upload limit here, and this bot has no place to link to. "
+            f"The bot's operator can hand it out: its id is `{video.id}`."
         )
-    return f"The video ({size}) is larger than this server's upload limit: [open it here]({link})."
+    return (
+        f"The video ({size}) is larger than the upload limit here: [open it]({link}). "
+        f"The link works for {LINK_DAYS} days."
+    )

@@ -18,12 +18,10 @@ from bot.client import Cinecord
 from bot.errors import CinecordError, StorageError
 from bot.store.records import Job, Video
 from cogs import text
-from cogs.cards import video_post
+from cogs.cards import LINK_DAYS, video_post
 
 log = structlog.get_logger(__name__)
 
-LINK_SECONDS = 7 * 24 * 3600
-"""How long a link to a video that is too large to post lives. S3's longest."""
 TOO_LARGE = 40005
 """Discord's code for a file over the upload limit; its status is 413."""
 DIRECT_MESSAGE_LIMIT = 10 * 1024 * 1024
@@ -106,7 +104,7 @@ class Delivery:
                 if error.status != 413 and error.code != TOO_LARGE:
                     raise
                 log.warning("post.too_large", **job.log_context, bytes=video.size, limit=limit)
-        link = await self._bot.services.storage.read_url(video.key, seconds=LINK_SECONDS)
+        link = await self._bot.services.storage.read_url(video.key, seconds=LINK_DAYS * 24 * 3600)
         return await self._send(channel, job, video_post(job, video, file_name=None, link=link))
 
     async def _post_file(self, channel: discord.abc.Messageable, job: Job, video: Video) -> discord.Message:

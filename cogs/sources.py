@@ -17,7 +17,12 @@ def may_see(interaction: Interaction, video: Video) -> bool:
     if guild is None or not isinstance(member, discord.Member):
         return False
     channel = guild.get_channel_or_thread(video.channel_id)
-    return channel is not None and channel.permissions_for(member).view_channel
+    if channel is None:
+        return False
+    allowed = channel.permissions_for(member)
+    # Discord gives a private thread's permissions as its parent's; who is in it is not known here.
+    hidden = isinstance(channel, discord.Thread) and channel.is_private() and not allowed.manage_threads
+    return allowed.view_channel and not hidden
 
 
 async def find_video(interaction: Interaction, video_id: str) -> Video | None:

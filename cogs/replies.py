@@ -7,6 +7,7 @@ late" has nobody left to tell; anything else is a mistake in the program, logged
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import aiohttp
 import discord
 import structlog
 from discord import app_commands
@@ -17,7 +18,10 @@ from cogs.text import NO_PINGS
 
 log = structlog.get_logger(__name__)
 
-UNEXPECTED = "Something went wrong on the bot's side, and the bot's operator has been told. Try again in a minute."
+UNEXPECTED = (
+    "Something went wrong on the bot's side, and the bot's operator has been told. Nothing was charged. "
+    "Try again in a minute."
+)
 TOO_LATE = frozenset({10062, 10015, 50027})
 """Unknown interaction, unknown webhook, invalid webhook token: the interaction is over (Discord's docs, 2026-08)."""
 
@@ -40,7 +44,7 @@ async def tell(interaction: Interaction, error: Exception) -> None:
         return
     try:
         await say(interaction, sentence)
-    except discord.HTTPException as failed:
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as failed:
         log.warning("reply.failed", interaction=interaction.id, cause=str(failed))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import aiohttp
 import discord
 import structlog
 
@@ -47,13 +48,15 @@ async def take(interaction: Interaction, make: Callable[[Place], Wish]) -> Taken
     taken = await services.intake.take(make(_place(interaction)))
     job = taken.job
     if taken.duplicate:
-        await interaction.edit_original_response(content="This form was sent before; its request was taken once.")
+        await interaction.edit_original_response(
+            content="This form was sent before: its request was taken once, and costs once."
+        )
         return taken
     services.metrics.accepted.labels(operation=job.operation.value).inc()
     log.info("job.accepted", **job.log_context, price=job.price)
     try:
         await _answer(interaction, taken)
-    except (discord.HTTPException, CinecordError) as error:
+    except (discord.HTTPException, aiohttp.ClientError, OSError, CinecordError) as error:
         # The job is in line and will be posted; a missing card is no reason to say otherwise.
         log.warning("card.failed", **job.log_context, cause=str(error))
     finally:
@@ -81,10 +84,10 @@ def _place(interaction: Interaction) -> Place:
 
 async def _answer(interaction: Interaction, taken: Taken) -> None:
     services, job = interaction.client.services, taken.job
-    line = [waiting.id for waiting in await services.jobs.line(job.guild_id)]
-    place = line.index(job.id) + 1 if job.id in line else 1
     sentences = [f"Taken: {text.dollars(job.price)} is set aside for it. The video will be posted here.", *taken.notes]
     await interaction.edit_original_response(content=" ".join(sentences), allowed_mentions=text.NO_PINGS)
+    line = [waiting.id for waiting in await services.jobs.line(job.guild_id)]
+    place = line.index(job.id) + 1 if job.id in line else 1
     card = await interaction.followup.send(
         view=status_card(job, place=place), allowed_mentions=text.NO_PINGS, wait=True
     )

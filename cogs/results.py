@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+import aiohttp
 import discord
 import structlog
 from discord import ui
@@ -18,15 +19,18 @@ from cogs import text
 from cogs.buttons import VideoButton
 from cogs.forms import Sent, form, read
 from cogs.replies import Interaction, edge
-from cogs.sources import find_video
+from cogs.sources import find_video, may_see
 from cogs.taking import Place, take
 
 log = structlog.get_logger(__name__)
 
 GONE = "That video is deleted."
+DELETED = "The video is deleted, here and where the bot kept it."
+MESSAGE_LEFT = "The video is deleted where the bot kept it, but I could not remove this message. Ask a moderator to."
 PROMPT_IN_DETAILS = 1000
 """Discord: all text of a Components V2 message together has at most 4000 characters, and escaping may double these."""
 ANCESTORS = 3
+ELSEWHERE = "These buttons work only in the server. I sent the video to you because I could not post it there."
 STRIP_SECONDS = 30.0
 
 
@@ -48,6 +52,8 @@ class Results(commands.Cog):
     async def on_video_button(self, interaction: Interaction, action: str, video_id: str) -> None:
         """One of the five buttons was pressed."""
         async with edge(interaction):
+            if interaction.guild_id is None:
+                raise NotAllowed(ELSEWHERE)
             match action:
                 case "retry":
                     await self._open_retry(interaction, video_id)
@@ -132,7 +138,8 @@ class Results(commands.Cog):
         ancestors = await self.bot.services.videos.lineage(video)
         with tempfile.TemporaryDirectory() as folder:
             files = await self._attachments(video, Path(folder))
-            view = _details_view(job, video, ancestors, files)
+            lineage = _lineage_lines(ancestors, {other.id for other in ancestors if may_see(interaction, other)})
+            view = _details_view(_details_lines(job, video), lineage, files)
             await interaction.edit_original_response(
                 view=view, attachments=[discord.File(path) for path in files], allowed_mentions=text.NO_PINGS
             )
@@ -161,9 +168,8 @@ class Results(commands.Cog):
         if not await services.videos.mark_deleted(video.id):
             raise Gone(GONE)
         log.info("video.deleted", video=video.id, guild=video.guild_id, by=interaction.user.id)
-        if interaction.message is not None:
-            await _delete_message(interaction.message)
-        await interaction.edit_original_response(content="The video is deleted, here and where the bot kept it.")
+        left = interaction.message is not None and not await _delete_message(interaction.message)
+        await interaction.edit_original_response(content=MESSAGE_LEFT if left else DELETED)
 
     # --- looking up
 
@@ -181,23 +187,26 @@ class Results(commands.Cog):
         return job
 
 
-async def _delete_message(message: discord.Message) -> None:
+async def _delete_message(message: discord.Message) -> bool:
+    """Whether the message is gone."""
     try:
         await message.delete()
     except discord.NotFound:
-        return
-    except discord.HTTPException as error:
+        return True
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
         log.warning("video.message_kept", message=message.id, cause=str(error))
+        return False
+    return True
 
 
-def _details_view(job: Job, video: Video, ancestors: list[Video], files: list[Path]) -> ui.LayoutView:
+def _details_view(details: list[str], lineage: list[str], files: list[Path]) -> ui.LayoutView:
     view = ui.LayoutView(timeout=None)
-    view.add_item(ui.TextDisplay("\n".join(_details_lines(job, video))))
+    view.add_item(ui.TextDisplay("\n".join(details)))
     names = [path.name for path in files]
     if "filmstrip.jpg" in names:
         view.add_item(ui.MediaGallery(discord.MediaGalleryItem("attachment://filmstrip.jpg")))
-    if ancestors:
-        view.add_item(ui.TextDisplay("\n".join(_lineage_lines(ancestors))))
+    if lineage:
+        view.add_item(ui.TextDisplay("\n".join(lineage)))
     if "prompt.txt" in names:
         view.add_item(ui.File("attachment://prompt.txt"))
     view.stop()
@@ -221,15 +230,23 @@ def _details_lines(job: Job, video: Video) -> list[str]:
     return lines
 
 
-def _lineage_lines(ancestors: list[Video]) -> list[str]:
+def _lineage_lines(ancestors: list[Video], visible: set[str]) -> list[str]:
+    if not ancestors:
+        return []
     # The nearest ones: the text of a message is limited.
     shown = ancestors[-ANCESTORS:]
-    lines = [f"**Made from** {len(ancestors)} earlier video{'s' if len(ancestors) > 1 else ''}"]
-    for video in shown:
-        where = f"https://discord.com/channels/{video.guild_id}/{video.channel_id}/{video.message_id}"
-        link = "deleted" if video.deleted_at or not video.message_id else f"[open]({where})"
-        lines.append(f"- {text.VERBS[video.operation]}: {text.plain(video.prompt, 60)} ({link})")
-    return lines
+    heading = f"**Made from** {len(ancestors)} earlier video{'s' if len(ancestors) > 1 else ''}"
+    return [heading, *(f"- {text.VERBS[video.operation]}: {_ancestor(video, video.id in visible)}" for video in shown)]
+
+
+def _ancestor(video: Video, visible: bool) -> str:
+    # Who deletes a video, or keeps it to a channel, means its prompt too.
+    if video.deleted_at is not None:
+        return "deleted"
+    if not visible:
+        return "in a channel that you cannot see"
+    where = f"https://discord.com/channels/{video.guild_id}/{video.channel_id}/{video.message_id}"
+    return f"{text.plain(video.prompt, 60)} ([open]({where}))"
 
 
 async def setup(bot: Cinecord) -> None:

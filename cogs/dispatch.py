@@ -231,9 +231,15 @@ class Dispatch(commands.Cog):
                 self._places[guild_id] = places
             for job in line[:CARDS]:
                 if before.get(job.id) != places[job.id]:
-                    await self._show(job, status_card(job, place=places[job.id]))
+                    await self._show_place(job.id, places[job.id])
         except CinecordError as error:
             log.warning("line.not_shown", guild=guild_id, cause=error.cause)
+
+    async def _show_place(self, job_id: str, place: int) -> None:
+        # Claimed or cancelled while other cards were edited: then its card says something newer.
+        job = await self._services.jobs.get(job_id)
+        if job is not None and job.state is State.QUEUED:
+            await self._show(job, status_card(job, place=place))
 
     async def _tell_failure(self, job: Job) -> None:
         self._services.metrics.jobs.labels(state=State.FAILED.value).inc()

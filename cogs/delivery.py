@@ -29,7 +29,7 @@ SEARCHED = 100
 """Messages looked through for an earlier post of the same job."""
 LONGEST_PAUSE = 60.0
 
-Trouble = (discord.DiscordServerError, aiohttp.ClientError, asyncio.TimeoutError, OSError, StorageError)
+Trouble = (aiohttp.ClientError, asyncio.TimeoutError, OSError, StorageError)
 """What passes by itself: Discord or the storage is out of reach."""
 
 
@@ -44,9 +44,10 @@ class Posted:
 class Undeliverable(CinecordError):
     """No channel takes the video, nor does its requester take direct messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, job_id: str) -> None:
         super().__init__(
-            "The video is made, but I may post neither in that channel nor write to you. It is kept; ask a moderator."
+            "The video is made and paid for, but Discord lets me post it neither in that channel nor to you directly. "
+            f"It is kept: the bot's operator can hand it out, by its id {job_id}."
         )
 
 
@@ -69,7 +70,7 @@ class Delivery:
         while True:
             try:
                 return await self._deliver(job, video, again=again)
-            except Trouble as error:
+            except (*Trouble, discord.HTTPException) as error:
                 log.warning("post.failed", **job.log_context, cause=repr(error), seconds=wait)
             await self._pause(wait)
             wait, again = min(wait * 2, LONGEST_PAUSE), True
@@ -79,9 +80,9 @@ class Delivery:
         try:
             found = await _find(channel, job) if again else None
             message = found or await self._post(channel, job, video, limit=job.upload_limit)
-        except discord.DiscordServerError:
-            raise
         except discord.HTTPException as error:
+            if _passes(error):
+                raise
             log.warning("post.refused", **job.log_context, channel=job.channel_id, cause=str(error))
             message = await self._write_to_member(job, video)
         return Posted(message.channel.id, message.id)
@@ -91,10 +92,10 @@ class Delivery:
             channel = await self._bot.create_dm(discord.Object(job.user_id))
             found = await _find(channel, job)
             return found or await self._post(channel, job, video, limit=DIRECT_MESSAGE_LIMIT)
-        except discord.DiscordServerError:
-            raise
         except discord.HTTPException as error:
-            raise Undeliverable from error
+            if _passes(error):
+                raise
+            raise Undeliverable(job.id) from error
 
     async def _post(self, channel: discord.abc.Messageable, job: Job, video: Video, *, limit: int) -> discord.Message:
         if video.size <= limit:
@@ -133,6 +134,11 @@ async def _find(channel: discord.abc.Messageable, job: Job) -> discord.Message |
         # Without Read Message History there is the nonce alone, which is good for some minutes.
         log.warning("post.not_searched", **job.log_context, cause=str(error))
     return None
+
+
+def _passes(error: discord.HTTPException) -> bool:
+    """Whether it says nothing of this message: Discord's own trouble, a limit, or a token that is being replaced."""
+    return error.status >= 500 or error.status in {401, 429}
 
 
 def _mark(job: Job) -> str:

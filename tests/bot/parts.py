@@ -1,11 +1,15 @@
 """What tests of the services share: settings, stand-ins, small pictures and clips, and polling with a deadline."""
 
 import asyncio
+import sqlite3
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,8 @@ from PIL import Image
 from bot.config import CloudflareSettings, DiscordSettings, Settings
 from bot.services import Services, open_services
 from bot.storage import FolderStorage
+from bot.store.database import Database
+from bot.store.migrate import upgrade
 from sandbox.cloudflare import CloudflareSandbox
 
 DISCORD_TOKEN = "discord-token-that-nobody-may-see"
@@ -76,11 +82,29 @@ def at_cdn(cdn: Cdn) -> DiscordSettings:
     return DiscordSettings.model_validate({"token": DISCORD_TOKEN, "cdn_hosts": [cdn.host]})
 
 
+@cache
+def empty_database() -> bytes:
+    """A database after the migrations: bringing one up to date takes longer than all the steps of most tests."""
+
+    async def make(path: Path) -> bytes:
+        database = Database(f"sqlite+aiosqlite:///{path}")
+        await upgrade(database)
+        await database.close()
+        return path.read_bytes()
+
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as apart:  # a test's loop may be running here
+        return apart.submit(asyncio.run, make(Path(folder) / "cinecord.db")).result()
+
+
 @asynccontextmanager
 async def opened(
     settings: Settings, *, public: bool = True, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[Services]:
     """Open services; `public` lets the model upload to the bot's own web server."""
+    path = Path(settings.database.url.removeprefix("sqlite+aiosqlite:///"))
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(empty_database())
     services = await open_services(settings, clock=clock)
     try:
         if public:
@@ -139,3 +163,10 @@ def clip(folder: Path, seconds: float = 2.0, kind: str = "mp4") -> bytes:
         _CLIPS[seconds, kind] = path.read_bytes()
         path.unlink()
     return _CLIPS[seconds, kind]
+
+
+def stored_rows(settings: Settings, query: str, *values: object) -> list[Any]:
+    """What another program sees in the bot's database; single columns come without their tuple."""
+    with closing(sqlite3.connect(settings.database.url.removeprefix("sqlite+aiosqlite:///"))) as connection:
+        rows = connection.execute(query, values).fetchall()
+    return [row[0] if len(row) == 1 else row for row in rows]

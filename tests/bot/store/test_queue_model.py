@@ -4,7 +4,6 @@ import asyncio
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bot.errors import LineFull, OverBudget
 from bot.store.database import Database
 from bot.store.jobs import Jobs
-from bot.store.migrate import upgrade
 from bot.store.records import Settled, State
 from bot.store.tables import jobs as job_rows
 from bot.store.tables import lane_members, lanes, ledger, spending
+from tests.bot.parts import empty_database
 from tests.bot.store.queues import Clock, Queue, limits, new_job, url_of, video_of
 
 GUILD_RUNNING, USER_RUNNING, GUILD_WAITING, USER_WAITING, BUDGET = 2, 1, 4, 3, 1_500
@@ -73,20 +72,6 @@ class Model(dict[str, Known]):
         job = self[name]
         job.state, job.ready = "submitted", False
         self.lane_turn[job.guild] = self.member_turn[job.guild, job.user] = self.turn
-
-
-@cache
-def empty_database() -> bytes:
-    """A database after the migrations: bringing one up to date takes longer than all the steps of an example."""
-
-    async def make(path: Path) -> bytes:
-        database = Database(url_of(path))
-        await upgrade(database)
-        await database.close()
-        return path.read_bytes()
-
-    with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(make(Path(folder) / "cinecord.db"))
 
 
 class QueueMachine(RuleBasedStateMachine):

@@ -168,13 +168,14 @@ _BY_CODE = {code: row.kind for row in ERROR_TABLE for code in row.codes}
 
 
 def error_of(status: int, body: object, *, secret: str, retry_after: float | None = None) -> ModelError:
-    """The error that an answer stands for: by its code, else by its status, else of unknown outcome.
+    """The error that an answer stands for: a 429 as such, else by its code, by its status, else of unknown outcome.
 
     `body` is the parsed JSON, or None where there was none. `secret` is struck out of the server's words.
     """
     found = _complaints(body)
     code, message = next((pair for pair in found if pair[0] in _BY_CODE), found[0] if found else (None, ""))
-    kind = _BY_CODE.get(code) if code is not None else None
+    # A gateway's spend limit is a 429 that shares its code with "no credits": it passes by itself, they do not.
+    kind = TryLater if status == 429 else _BY_CODE.get(code) if code is not None else None
     detail = _plain(message, secret) or "the answer gave no reason"
     if kind is None:
         kind = RenderFailed if status == 200 and _envelope_state(body) == "Failed" else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sandbox.demo.stand import Stand
@@ -63,6 +64,12 @@ class Follower:
         except SandboxTimeout:
             return None
         return found()
+
+    async def change(self, message: Message) -> None:
+        """Until the message is changed or deleted, or for long enough that nothing will come."""
+        edits = message.edits
+        with suppress(SandboxTimeout):
+            await self._until(lambda: message.deleted or message.edits != edits, self._card_seconds)
 
     async def outcome(self, sent: Interaction, person: Actor, seconds: float, report: Report = silent) -> Outcome:
         """What becomes of the request, within `seconds`. Raises SandboxTimeout when it is still under way then."""

@@ -25,6 +25,7 @@ from sandbox.demo.stand import Stand
 from sandbox.demo.tools import TOOLS, help_text
 from sandbox.demo.typed import Slash, all_slashes, find_slash, read_values
 from sandbox.discord import Button, Interaction, Member, Message, SandboxError
+from sandbox.discord.interactions import COMPONENT
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +35,12 @@ PICTURE = "hills.png"
 Read = Callable[[str], str]
 
 WELCOME = f"""\
-This is Cinecord with stand-ins for Discord and Cloudflare: nothing leaves this machine, nothing is charged.
+Cinecord with stand-ins for Discord and Cloudflare: all stays here, nothing is charged.
 You are alice, in #general of the server “Film club”. Try:
 
   /video generate a fox in the snow duration:4
   /video generate clouds drift over the hills duration:4 image:{PICTURE}
-  extend                        presses that button of the newest video (so do: edit, retry, details, delete)
+  extend                   presses that button of the newest video
 
 help tells the rest, Tab completes, quit ends."""
 
@@ -89,8 +90,13 @@ class Session:
     def goodbye(self) -> None:
         """What was made, and where it stays."""
         count = len(self.keeper.clips)
-        kept = f"{count} video{'s are' if count > 1 else ' is'} kept in {self.keeper.folder}" if count else "No videos"
-        self.say(f"\n{kept}. It would have cost ${self.stand.cloudflare.charged_usd:.2f}. Stopping the bot …")
+        kept = (
+            f"{count} video{'s are' if count > 1 else ' is'} kept in {self.keeper.folder}"
+            if count
+            else "No video was made"
+        )
+        cost = f"${self.stand.cloudflare.charged_usd:.2f}"
+        self.console.print(f"\n{kept}; it would have cost {cost}.\nStopping the bot …", markup=False, soft_wrap=True)
 
     def _handle(self, line: str) -> None:
         try:
@@ -199,7 +205,9 @@ class Session:
                 return
             sent = submitted
             self.background.run(self._follower.answer(sent))
-        if sent.kind == 3:
+        if sent.source is not None and sent.response and sent.response.kind == "deferred_update":
+            self.background.run(self._follower.change(sent.source))
+        if sent.kind == COMPONENT:
             self.news()
             return
         if self.background.run(self._follower.card(sent)) is None or not wait:
@@ -230,7 +238,10 @@ class Session:
                 clip = self.keeper.keep(message, self._operation(message))
                 if clip is not None:
                     self.clips[message.id] = clip
-            self.console.print(show.message_panel(message, self.number(message), self.clips.get(message.id)))
+            self.console.print(show.message_panel(message, self.number(message)))
+            if message.id in self.clips:
+                clip = self.clips[message.id]
+                self.console.print(Text(f"  {clip.facts}  kept as {clip.path}", "cyan"), soft_wrap=True)
 
     def _operation(self, message: Message) -> str:
         ids = " ".join(button.custom_id or "" for button in message.buttons)

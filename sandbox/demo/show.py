@@ -6,7 +6,6 @@ from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
-from sandbox.demo.clips import Clip
 from sandbox.demo.marks import Kind, Line, lines_of
 from sandbox.discord import Field, Message
 
@@ -17,15 +16,12 @@ _LONGEST_DEFAULT = 300
 _ALL_OPTIONS = 12
 
 
-def message_panel(message: Message, number: int, clip: Clip | None = None) -> Panel:
+def message_panel(message: Message, number: int) -> Panel:
     """A message with its number, its texts, what it shows, and its buttons by number."""
     parts: list[RenderableType] = [_text(line) for line in lines_of(message.text, message.sandbox)]
     parts += [
         Text(f"▣ {m.filename}  {_size(m.width, m.height)}{round(m.size / 1024)} KB", "cyan") for m in message.media
     ]
-    if clip is not None:
-        # Never broken over lines, so that it can be copied whole.
-        parts.append(Text(f"  {clip.facts}  kept as {clip.path.name}", "cyan", no_wrap=True, overflow="ellipsis"))
     if message.buttons:
         parts += [Text(), _buttons(message)]
     title = f"#{number}  {message.author.name}{' · APP' if message.author.bot else ''}"
@@ -44,7 +40,7 @@ def summary(message: Message, number: int) -> Text:
     """A message in one line."""
     words = " · ".join(line.text for line in lines_of(message.text, message.sandbox) if line.text)
     seen = " (only you)" if message.ephemeral else ""
-    return Text(f"#{number:<3} {message.author.name}{seen}: {words}", no_wrap=True, overflow="ellipsis")
+    return Text(f"#{number:<3} {message.author.name}{seen}: {words}")
 
 
 def field_hint(field: Field) -> str:

@@ -29,12 +29,12 @@ class Tool:
 def _messages(session: Session, rest: str) -> None:
     if rest:
         message = session.message(rest)
-        session.console.print(show.message_panel(message, session.number(message), session.clips.get(message.id)))
+        session.console.print(show.message_panel(message, session.number(message)))
         return
     if not session.visible():
         session.say("There are no messages here yet.")
     for message in session.visible():
-        session.console.print(show.summary(message, session.number(message)))
+        session.console.print(show.summary(message, session.number(message)), no_wrap=True, overflow="ellipsis")
 
 
 def _as(session: Session, rest: str) -> None:
@@ -121,9 +121,9 @@ TOOLS: dict[str, Tool] = {
 }
 
 _FIRST = (
-    ("/video generate …", "a command of the bot; options as name:value, files as image:path"),
-    ("… &", "after a command: do not wait for its video, so that you can queue more and cancel"),
-    ("extend, press 1", "a button of the newest message, by name or number; extend #3 for another message"),
+    ("/video generate …", "a command; options as name:value, files as image:path"),
+    ("… &", "after a command: do not wait for its video (so cancel can be pressed)"),
+    ("extend, press 1", "a newest button by name or number; extend #3: on message 3"),
 )
 
 

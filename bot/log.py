@@ -38,9 +38,11 @@ def configure(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
-    # Each line of these names a URL, and some URLs are rights (upload tickets, webhooks' tokens).
-    for name in ("httpx", "httpcore", "discord.webhook", "discord.http", "aiohttp.access", "alembic"):
+    # Below a warning, these name URLs that are rights (upload tickets, webhooks' tokens), or the database's parameters.
+    for name in ("httpx", "httpcore", "discord.webhook", "discord.http", "aiohttp.access", "alembic", "aiosqlite"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Its debug lines hold whole events of the gateway: prompts, and the tokens of interactions.
+    logging.getLogger("discord").setLevel(max(logging.INFO, root.level))
     # discord.py tells of every failed reconnection with forty lines of traceback; its own sentence says enough.
     for name in ("discord.client", "discord.shard", "discord.gateway"):
         logging.getLogger(name).addFilter(_without_traceback)

@@ -8,11 +8,12 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from bot.cloudflare import CloudflareClient
+from bot.cloudflare_errors import as_object, parse_json
 from bot.config import Settings, StorageKind
 from bot.errors import CinecordError
 from bot.services import open_storage
 from bot.store.database import Database
-from bot.store.migrate import revision
+from bot.store.migrate import check_known, revision
 from bot.store.tickets import Tickets
 
 Say = Callable[[str], None]
@@ -39,6 +40,7 @@ async def _database(settings: Settings) -> str:
         found = await revision(database)
     finally:
         await database.close()
+    check_known(found)
     return f"revision {found}" if found else "empty; `cinecord run` sets it up"
 
 
@@ -49,7 +51,10 @@ async def _discord(settings: Settings) -> str:
     if answer.status_code == 401:
         raise CinecordError("", cause="Discord refuses discord.token: copy it again from the application's Bot page")
     answer.raise_for_status()
-    return f"logged in as {str(answer.json().get('username'))[:40]!r}"
+    found = as_object(parse_json(answer.content))
+    if found is None or "username" not in found:
+        raise CinecordError("", cause=f"what answers at discord.api_url ({settings.discord.api_url}) is not Discord")
+    return f"logged in as {str(found['username'])[:40]!r}"
 
 
 async def _cloudflare(settings: Settings) -> str:

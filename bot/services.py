@@ -16,7 +16,7 @@ from bot.bucket import BucketStorage
 from bot.cloudflare import CloudflareClient
 from bot.config import Settings, StorageKind
 from bot.decoders import Decoders
-from bot.errors import CinecordError
+from bot.errors import CinecordError, ConfigError
 from bot.files import Files
 from bot.intake import Intake
 from bot.metrics import Metrics
@@ -151,7 +151,10 @@ def _scratch(settings: Settings, stack: AsyncExitStack) -> Path:
     # On the folder's own disk, so that keeping a finished file is a rename.
     if settings.storage.kind is StorageKind.FOLDER:
         path = settings.storage.path / "tmp"
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"storage.path: the folder {path} cannot be made: {error.strerror}") from error
         return path
     return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cinecord-")))
 

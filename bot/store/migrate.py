@@ -25,13 +25,18 @@ async def upgrade(database: Database) -> bool:
     found = await revision(database)
     if found == HEAD:
         return False
+    check_known(found)
+    async with database.write() as connection:
+        await connection.run_sync(_upgrade)
+    return True
+
+
+def check_known(found: str | None) -> None:
+    """Raises StoreError for a revision that a newer Cinecord has made."""
     if found is not None and found > HEAD:
         raise StoreError(
             f"the database is of a newer Cinecord (revision {found}; this one knows {HEAD}): update the bot"
         )
-    async with database.write() as connection:
-        await connection.run_sync(_upgrade)
-    return True
 
 
 def _revision(connection: Connection) -> str | None:

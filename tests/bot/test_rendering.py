@@ -59,6 +59,7 @@ LATER = (
     Fault.RATE_LIMITED_RETRY_AFTER,
     Fault.OUT_OF_CAPACITY,
     Fault.QUOTA,
+    Fault.SPEND_LIMIT,
     Fault.UNAVAILABLE,
 )
 ARRIVES = (
@@ -282,16 +283,8 @@ async def test_a_video_that_arrives_is_kept_whatever_the_answer_was(start: Start
         assert len(bot.model.calls) == len(bot.model.ledger) == 1
 
 
-async def test_a_spend_limit_is_the_operators_and_costs_nothing(start: StartBot) -> None:
-    async with start() as bot:
-        bot.model.fail_next(Fault.SPEND_LIMIT)
-        done = await bot.renderer.render(await bot.claimed())
-        assert done is not None
-        assert (done.state, bot.money(done), len(bot.model.calls)) == (State.FAILED, "released", 1)
-
-
 def test_every_fault_is_tested() -> None:
-    assert {*RELEASED, *MAYBE, *LATER, *ARRIVES, Fault.SPEND_LIMIT} == set(Fault)
+    assert {*RELEASED, *MAYBE, *LATER, *ARRIVES} == set(Fault)
 
 
 async def test_a_request_that_the_model_has_no_place_for_names_the_operators_part(start: StartBot) -> None:

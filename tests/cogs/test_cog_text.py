@@ -14,8 +14,9 @@ BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069
 TRICKS = [
     "@everyone", "@here", "<@1>", "<@!1>", "<@&1>", "<#1>", "</video generate:1>", "<id:guide>", "<t:1:R>", "<a:b:1>",
     "<:b:1>", "https://evil.example/x", "http://a", "[a](https://b)", "<https://a>", "```py\n", "`x`", "**b**", "__u__",
-    "~~s~~", "||s||", "# head", "## h", "-# small", "> quote", ">>> all", "- item", "* item", "\\", "\\\\", "\n", "\r\n",
-    "\u2028", "\u2029", "\x85", "a\u0301", "e" + "\u0301" * 50, "\u0301\u200d" * 20, "\u20dd" * 9, "👩‍❤️‍👨", "ｅ", *BIDI,
+    "~~s~~", "||s||", "# head", "## h", "-# small", "> quote", ">>> all", "- item", "* item", "\\", "\\\\", "\n",
+    "\r\n", "\u2028", "\u2029", "\x85", "a\u0301", "e" + "\u0301" * 50, "\u0301\u200d" * 20, "\u20dd" * 9, "👩‍❤️‍👨",
+    "ｅ", *BIDI,
 ]  # fmt: skip
 PROMPTS = st.lists(st.one_of(st.sampled_from(TRICKS), st.text(max_size=30)), max_size=40).map("".join)
 SPECIAL = set("\\*_~`|<>[]()#:@/-")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import threading
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NUDGE = signal.SIGURG  # nobody else uses it, and it ends nothing
 
 
 class Background:
@@ -53,8 +56,27 @@ class Background:
 def ending_signals() -> Iterator[None]:
     """Within it SIGINT, SIGTERM and SIGHUP all raise KeyboardInterrupt, whatever the parent process had set."""
     before = {number: signal.signal(number, signal.default_int_handler) for number in _ENDING}
+    before[_NUDGE] = signal.signal(_NUDGE, lambda *_: None)
+    told, tells = socket.socketpair()
+    tells.setblocking(False)
+    signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_nudge, args=(told,), name="signals", daemon=True).start()
     try:
         yield
     finally:
+        signal.set_wakeup_fd(-1)
+        tells.close()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _nudge(told: socket.socket) -> None:
+    """Interrupts the main thread again after each signal.
+
+    A signal that comes just before readline begins to wait would be noticed only at the next key.
+    """
+    with told:
+        while received := told.recv(64):
+            if set(received) - {_NUDGE}:
+                time.sleep(0.1)
+                signal.pthread_kill(threading.main_thread().ident or 0, _NUDGE)

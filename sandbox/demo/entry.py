@@ -52,6 +52,8 @@ def demo(options: Options) -> int:
     keeper = Keeper(options.keep or default_folder())
     with ending_signals():
         try:
+            if options.keep is not None:
+                options.keep.mkdir(parents=True, exist_ok=True)
             with _both(Stand(render_seconds=seconds), show_log=options.show_log, errors=errors) as running:
                 if once:
                     return _once(*running, keeper, errors, options.picture)

@@ -12,6 +12,7 @@ from rich.console import Console
 from sandbox.demo.background import Background
 from sandbox.demo.clips import Clip, Keeper
 from sandbox.demo.follow import Follower, Report
+from sandbox.demo.marks import lines_of
 from sandbox.demo.progress import progress
 from sandbox.demo.scene import scene_png
 from sandbox.demo.stand import Stand
@@ -67,10 +68,10 @@ def walk(
         clip = keeper.keep(message, step.name)
         if clip is None or abs(clip.seconds - step.seconds) > 0.3:
             raise StepFailed(f"{step.name}: the posted video is {clip.seconds if clip else 0} s, not {step.seconds} s.")
+        if stand.discord.violations:
+            faults = "\n".join(f"  {fault}" for fault in stand.discord.violations)
+            raise StepFailed(f"{step.name}: the bot sent what Discord would refuse:\n{faults}")
         yield Done(step.name, clip, message)
-    if stand.discord.violations:
-        faults = "\n".join(f"  {fault}" for fault in stand.discord.violations)
-        raise StepFailed(f"Discord's stand-in found what Discord would refuse:\n{faults}")
 
 
 def last_line(stand: Stand, started: float) -> str:
@@ -91,8 +92,14 @@ async def _take(
     outcome = await follower.outcome(sent, alice, STEP_SECONDS, report)
     if outcome.posted is None:
         told = outcome.failed or sent.original
-        raise StepFailed(f"{step.name}: no video was posted. The bot says: {told.text if told else 'nothing'}")
+        raise StepFailed(f"{step.name}: no video was posted. The bot says: {_words(told)}")
     return outcome.posted
+
+
+def _words(message: Message | None) -> str:
+    if message is None:
+        return "nothing"
+    return " · ".join(line.text for line in lines_of(message.text, message.sandbox))
 
 
 async def _form(follower: Follower, alice: Actor, source: Message, step: Step) -> Interaction:

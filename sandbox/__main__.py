@@ -9,7 +9,6 @@ from sandbox.demo import entry
 from sandbox.demo.stand import Stand
 
 app = typer.Typer(
-    help="Discord and Cloudflare on loopback, to try Cinecord with no account anywhere.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -25,7 +24,10 @@ def alone(
     token: Annotated[str, typer.Option(help="The bot token that is accepted.")] = "sandbox-token",
     env_file: Annotated[Path | None, typer.Option(help="Also write the bot's settings to this file.")] = None,
 ) -> None:
-    """Without a command: the stand-ins alone, for a bot that you start yourself."""
+    """Discord and Cloudflare on loopback, to try Cinecord with no account anywhere.
+
+    Without a command: the stand-ins alone, for a bot that you start yourself.
+    """
     if context.invoked_subcommand is not None:
         return
     stand = Stand(discord_port, cloudflare_port, render_seconds, token)

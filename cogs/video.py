@@ -1,6 +1,7 @@
 """/video generate, reference, edit, extend."""
 
-from typing import Literal
+from enum import StrEnum
+from typing import Literal, TypeVar
 
 import discord
 from discord import app_commands
@@ -16,6 +17,7 @@ from cogs.replies import Interaction, edge
 from cogs.sources import find_video, may_see
 from cogs.taking import Place, take, upload
 
+Chosen = TypeVar("Chosen", bound=StrEnum)
 Prompt = app_commands.Range[str, 1, PROMPT_LIMIT]
 Ratio = Literal["16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3"]
 Definition = Literal["480p", "720p"]
@@ -64,9 +66,9 @@ class VideoCommands(commands.GroupCog, group_name="video", group_description="Ma
                 Operation.GENERATE,
                 prompt,
                 duration=duration,
-                aspect_ratio=AspectRatio(aspect_ratio) if aspect_ratio else None,
-                resolution=Resolution(resolution) if resolution else None,
-                size=Size(size) if size else None,
+                aspect_ratio=_choice_of("aspect_ratio", AspectRatio, aspect_ratio),
+                resolution=_choice_of("resolution", Resolution, resolution),
+                size=_choice_of("size", Size, size),
                 pictures=(upload(image),) if image else (),
                 first_frame=True,
             )
@@ -107,8 +109,8 @@ class VideoCommands(commands.GroupCog, group_name="video", group_description="Ma
                 Operation.GENERATE,
                 prompt,
                 duration=duration,
-                aspect_ratio=AspectRatio(aspect_ratio) if aspect_ratio else None,
-                resolution=Resolution(resolution) if resolution else None,
+                aspect_ratio=_choice_of("aspect_ratio", AspectRatio, aspect_ratio),
+                resolution=_choice_of("resolution", Resolution, resolution),
                 pictures=tuple(upload(image) for image in images if image),
             )
 
@@ -171,6 +173,15 @@ class VideoCommands(commands.GroupCog, group_name="video", group_description="Ma
         videos = await self.bot.services.videos.recent(interaction.guild_id, search=typed.strip()[:100], limit=75)
         seen = [video for video in videos if may_see(interaction, video)]
         return [app_commands.Choice(name=_choice(video), value=video.id) for video in seen[:25]]
+
+
+def _choice_of(field: str, kind: type[Chosen], value: str | None) -> Chosen | None:
+    """The value as its type. Discord's own client offers no other ones; a changed one may send anything."""
+    if value is None:
+        return None
+    if value not in set(kind):
+        raise InvalidRequest(field, f"The {field.replace('_', ' ')} can be {', '.join(kind)}.")
+    return kind(value)
 
 
 def _choice(video: Video) -> str:

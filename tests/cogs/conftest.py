@@ -79,7 +79,7 @@ async def stage(
     async with serving(web.get("/{name:.*}", hand_out)) as url:
         monkeypatch.setattr(simcord.backend.cdn, "CDN_BASE", url)
         hosts = DiscordSettings.model_validate({"token": DISCORD_TOKEN, "cdn_hosts": [url.removeprefix("http://")]})
-        limits = QueueSettings(**getattr(request, "param", {}))
+        limits = QueueSettings(**({"per_user_running": 50, "per_guild_running": 50} | getattr(request, "param", {})))
         async with (
             opened(make_settings(discord=hosts, queue=limits), clock=clock) as services,
             started(Cinecord(services, dispatching=False)) as env,

@@ -54,6 +54,21 @@ class Stage:
         await self.env.restart_bot(Cinecord(self.services, dispatching=False))
         slow_down_cards()
 
+    async def move_line(self) -> None:
+        """Somebody left the line; the round of card updates that follows is over."""
+        with self.env._bot_scope():
+            for _ in range(5):
+                self.bot.dispatch("line_moved", self.guild.id)
+        await self.env.advance_time(CARD_SECONDS + 1)
+
+    def hidden_channel(self) -> ChannelHandle:
+        """A channel that only moderators and the bot see."""
+        assert self.guild.me is not None
+        seen = discord.PermissionOverwrite(view_channel=True)
+        unseen = discord.PermissionOverwrite(view_channel=False)
+        rules = {self.guild.default_role: unseen, self.guild.roles["Mods"]: seen, self.guild.me: seen}
+        return self.guild.create_text_channel("secret", overwrites=rules)
+
     # --- what is left of it
 
     def rows(self, table: str = "jobs") -> list[dict[str, Any]]:
@@ -117,7 +132,7 @@ class Stage:
         rendered = await self._render(claimed, seconds, clip(self.path.parent) if content is None else content)
         if state is State.RENDERED:
             return rendered
-        await self.dispatch._deliver(rendered, again=False)
+        await self.dispatch._resume(rendered)
         await self.env.settle()
         posted = await self.services.jobs.get(job.id)
         assert posted is not None
@@ -128,9 +143,10 @@ class Stage:
         path = self.path.parent / "made.mp4"
         path.write_bytes(content)
         await self.services.storage.save(job.video_key, path)
-        rendered = await self.services.jobs.rendered(video_of(job, seconds=seconds, size=len(content)))
+        rendered = await self.services.jobs.rendered(job.id, size=len(content))
         assert rendered is not None
-        return rendered
+        await self.services.videos.measure(job.id, seconds=seconds, width=64, height=48, size=len(content))
+        return rendered[0]
 
     async def posted(self, **given: Any) -> tuple[Job, discord.Message]:
         """A posted video and its message."""
@@ -154,7 +170,7 @@ class Seen:
     def __init__(self, message: Any) -> None:
         self.stored = message
         self.id: int = message.id
-        self.text = "\n".join([message.content, *texts(message.components)])
+        self.text = "\n".join(filter(None, [message.content, *texts(message.components)]))
         self.buttons = {part["label"]: part for part in parts(message.components) if part["type"] == 2}
         self.files = [attachment["filename"] for attachment in message.attachments]
         self.pinged = sorted(message.ping_user_ids)

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from journey import Journey, Place
+
+pytest.register_assert_rewrite("journey")
+
+from journey import Journey, Place  # noqa: E402  only a module that comes later is rewritten
 
 
 @pytest.fixture
@@ -45,6 +48,8 @@ def _promises(request: pytest.FixtureRequest) -> Iterator[None]:
     """After every walk: Discord was never sent anything wrong, nobody paid twice, and nothing private leaked."""
     name = next((name for name in ("journey", "shared") if name in request.fixturenames), None)
     walked: Journey | None = request.getfixturevalue(name) if name else None
+    if walked is not None:
+        walked.begin()
     yield
     if walked is not None:
         walked.check()

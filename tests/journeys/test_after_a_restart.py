@@ -1,5 +1,7 @@
 """What was posted, opened or promised before a restart works after it."""
 
+import asyncio
+
 from journey import Journey, button, video_id, videos
 from pictures import look_at
 
@@ -79,3 +81,12 @@ async def test_a_stop_lets_the_running_job_end_and_keeps_the_waiting_one(journey
     assert len(journey.model.calls) == 1
     await journey.start()
     await journey.video(place.channel, 2)
+
+
+async def test_discord_may_be_away_when_the_bot_starts(journey: Journey) -> None:
+    journey.discord.stop_rest(refuse=True)
+    starting = asyncio.create_task(journey.start())
+    await journey.until(lambda: "discord.unreachable" in journey.log, "the bot to notice")
+    journey.discord.start_rest()
+    await starting
+    await journey.make(journey.place(), "an early bird", duration=1)

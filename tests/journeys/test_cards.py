@@ -25,7 +25,7 @@ async def waiting(shared: Journey, place: Place, *prompts: str) -> None:
 async def test_cards_tell_the_place_in_line_and_move_up(shared: Journey, place: Place) -> None:
     await waiting(shared, place, "second in line", "third in line")
     front, second, third = [await shared.card(place.channel, words) for words in ("in front", "second", "third")]
-    await shared.until(lambda: "Being made since" in front.text, "the first card to say that it is being made")
+    await shared.until(lambda: "Being made" in front.text, "the first card to say that it is being made")
     assert front.buttons == []
     assert "In line: number 1" in second.text
     assert "In line: number 2" in third.text
@@ -45,7 +45,7 @@ async def test_owner_and_moderators_cancel_what_waits(shared: Journey, place: Pl
     card = await shared.card(place.channel, "not so good")
     calls = len(shared.model.calls)
     person = place.alice if who == "owner" else moderator
-    await shared.answered(await place.alice.click(card, "Cancel") if who == "owner" else await moderator.click(card, "Cancel"))
+    await shared.answered(await person.click(card, "Cancel"))
     await shared.until(lambda: "Cancelled" in card.text, "the card to say so")
     assert f"<@{person.id}>" in card.text
     assert "Nothing was charged" in card.text
@@ -81,20 +81,17 @@ async def test_a_second_click_on_cancel_gets_one_sentence(shared: Journey, place
 
 
 async def test_cancel_that_comes_too_late_says_so(shared: Journey, place: Place) -> None:
-    await waiting(shared, place, "claimed meanwhile")
-    card = await shared.card(place.channel, "claimed meanwhile")
+    shared.model.hold()
+    # The card still shows Cancel while the edit that takes it away is on its way.
+    shared.discord.set_latency(lambda method, path: 0.5 if method == "PATCH" and path.startswith("/channels/") else 0)
+    await shared.told(await shared.ask(place.alice, place.channel, "claimed at once", duration=1))
+    card = await shared.card(place.channel, "claimed at once")
+    await shared.until(lambda: shared.job(place)["state"] == "submitted", "the job to be claimed")
+    sent = await place.alice.click(card, "Cancel")
+    shared.discord.set_latency(0.0)
+    assert "too late to cancel" in await shared.told_aside(sent)
     shared.model.release()
-    shared.model.hold("answer")
-    await shared.until(lambda: shared.job(place, 2)["state"] != "queued", "the second job to be claimed", 20)
-    pressed = [
-        await place.alice.press(place.channel, f"cinecord:cancel:{shared.job(place, 2)['id']}", card)
-        for _ in range(1)
-        if not card.deleted and card.buttons
-    ]
-    shared.model.release()
-    for sent in pressed:
-        assert "too late to cancel" in await shared.told_aside(sent)
-    await shared.video(place.channel, 2)
+    await shared.video(place.channel)
 
 
 async def test_no_prompt_pings_anybody_but_who_asked(shared: Journey) -> None:

@@ -145,3 +145,11 @@ async def test_videos_can_be_asked_for_in_servers_only(shared: Journey, place: P
     )
     assert "server" in (await sent.wait_message(5)).text
     assert shared.jobs("user_id = ?", place.alice.id) == []
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+async def test_every_good_kind_of_picture_is_taken(shared: Journey, place: Place, kind: str) -> None:
+    posted = await shared.make(place, "it starts to move", image=File(f"a.{kind.lower()}", picture(kind)))
+    received = await fetched(shared.calls_for(video_id(posted))[0].input["image"]["url"])
+    assert received.format == "JPEG"
+    assert received.size == (64, 48)

@@ -56,7 +56,7 @@ def migrate(config: Config = None) -> None:
     _exit_with(_told(work))
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def demo(context: typer.Context) -> None:
     """Try everything on this machine, with no account: a stand-in for Discord and Cloudflare, and the bot."""
     # Another process, not an import: the stand-ins and the bot must not share code.

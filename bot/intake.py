@@ -17,6 +17,7 @@ from bot.decoders import Decoders, scratch_folder
 from bot.errors import BadAttachment, Gone, StorageError
 from bot.files import Files
 from bot.images import Picture, safe_picture
+from bot.library import Library
 from bot.model import (
     EDIT_SOURCE_BYTES,
     EDIT_SOURCE_SECONDS,
@@ -103,6 +104,7 @@ class Intake:
         jobs: Jobs,
         storage: Storage,
         files: Files,
+        library: Library,
         fetcher: Fetcher,
         decoders: Decoders,
         prices: Mapping[Resolution, Decimal],
@@ -111,6 +113,7 @@ class Intake:
         self._jobs = jobs
         self._storage = storage
         self._files = files
+        self._library = library
         self._fetcher = fetcher
         self._decoders = decoders
         self._prices = prices
@@ -137,7 +140,7 @@ class Intake:
         if wish.again is not None:
             yield await self._repeat(wish.again, wish)
         elif not wish.pictures and not isinstance(wish.source, Upload) and wish.start is None:
-            yield self._from_options(wish)
+            yield await self._from_options(wish)
         else:
             async with scratch_folder(self._scratch) as folder:
                 yield await (self._with_pictures(wish, folder) if wish.pictures else self._with_video(wish, folder))
@@ -171,16 +174,16 @@ class Intake:
 
     # --- without attachments
 
-    def _from_options(self, wish: Wish) -> _Prepared:
-        source = wish.source if isinstance(wish.source, Video) else None
-        video = (
-            SourceVideo(
-                key=source.key, seconds=source.seconds, width=source.width, height=source.height, size=source.size
-            )
-            if source
-            else None
+    async def _from_options(self, wish: Wish) -> _Prepared:
+        if not isinstance(wish.source, Video):
+            return _Prepared(_request(wish), {})
+        known = await self._library.measured(wish.source)
+        if not known.measured:
+            raise Gone("That video cannot be read any more, so nothing can be made from it. Nothing was charged.")
+        video = SourceVideo(
+            key=known.key, seconds=known.seconds, width=known.width, height=known.height, size=known.size
         )
-        return _Prepared(_request(wish, video=video), {}, parent_id=source.id if source else None)
+        return _Prepared(_request(wish, video=video), {}, parent_id=known.id)
 
     async def _repeat(self, job: Job, wish: Wish) -> _Prepared:
         request = replace(job.request, prompt=wish.prompt)
@@ -230,7 +233,7 @@ class Intake:
                 return await self._cut(wish, kept, await self._decoders.run(probe, kept), folder, parent_id)
         else:
             # The model's own sentence for a missing source.
-            return self._from_options(wish)
+            return await self._from_options(wish)
         return await self._cut(wish, path, facts, folder, parent_id)
 
     async def _cut(self, wish: Wish, path: Path, facts: VideoFacts, folder: Path, parent_id: str | None) -> _Prepared:

@@ -10,6 +10,7 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,14 +29,14 @@ from bot.cloudflare import (
     Unknown,
 )
 from bot.config import CloudflareSettings, QueueSettings
-from bot.decoders import Decoders, scratch_folder
+from bot.decoders import scratch_folder
 from bot.errors import CinecordError, StorageError
 from bot.model import Request, end_user_id
 from bot.storage import Storage
 from bot.store.database import StoreError
 from bot.store.jobs import Jobs
 from bot.store.records import Job, Settled, State, Video
-from bot.videos import probe
+from bot.store.videos import Videos
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +64,14 @@ NOT_CHARGED = frozenset({400, 401, 402, 403, 404, 413, 429, 503})
 SETTLED = {Charged.NO: Settled.RELEASED, Charged.YES: Settled.CHARGED, Charged.MAYBE: Settled.POSSIBLY_CHARGED}
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A job as it is after the call: rendered (then with its video), failed, or queued again."""
+
+    job: Job
+    video: Video | None = None
+
+
 class Renderer:
     """Takes submitted jobs to rendered, failed, or back in line. `clock` gives Unix seconds."""
 
@@ -70,9 +79,9 @@ class Renderer:
         self,
         *,
         jobs: Jobs,
+        videos: Videos,
         storage: Storage,
         cloudflare: CloudflareClient,
-        decoders: Decoders,
         arrivals: Arrivals,
         settings: CloudflareSettings,
         queue: QueueSettings,
@@ -84,7 +93,8 @@ class Renderer:
         self._jobs = jobs
         self._storage = storage
         self._cloudflare = cloudflare
-        self._decoders = decoders
+        self._videos = videos
+        self._answering: set[asyncio.Task[Outcome | None]] = set()
         self._arrivals = arrivals
         self._settings = settings
         self._queue = queue
@@ -93,8 +103,8 @@ class Renderer:
         self._clock = clock
         self._jitter = jitter
 
-    async def render(self, job: Job) -> Job | None:
-        """Make the paid call for a job that was claimed a moment ago; returns the job as it is then.
+    async def render(self, job: Job) -> Outcome | None:
+        """Make the paid call for a job that was claimed a moment ago; returns what became of it.
 
         None: another process has taken the job on.
         """
@@ -105,17 +115,58 @@ class Renderer:
             log.warning("job.not_sent", **job.log_context, cause=error.cause)
             return await self._fail(job, "preparation failed", error.sentence, Settled.RELEASED)
         log.info("job.submitted", **job.log_context, attempt=job.attempts)
+        arrival = self._arrivals.expect(job.id)
+        call = asyncio.create_task(self._call(job, given, awaited=upload_url is not None))
+        try:
+            await asyncio.wait({call, arrival}, return_when=asyncio.FIRST_COMPLETED)
+            if not arrival.done():
+                return await call
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+        finally:
+            self._arrivals.forget(job.id)
+        # The upload says all that the answer would; the call is left to end by itself, for its line in the log.
+        self._answering.add(call)
+        call.add_done_callback(self._answering.discard)
+        return Outcome(*arrival.result())
+
+    async def recover(self, job: Job) -> Outcome | None:
+        """Go on with a job that an earlier process left in `submitted`. Never calls the model."""
+        log.warning("job.recovering", **job.log_context)
+        try:
+            return await self._search(job)
+        finally:
+            self._arrivals.forget(job.id)
+
+    async def arrived(self, job_id: str) -> None:
+        """The model has uploaded this job's video: the job is rendered before the upload is acknowledged.
+
+        Raises:
+            StoreError, StorageError: it is not noted; whoever waits for the job looks for the file.
+        """
+        size = await self._storage.size(Job.key_of(job_id))
+        rendered = None if size is None else await self._jobs.rendered(job_id, size=size)
+        if rendered is None:
+            # Its job is over, or was ended as "outcome unknown" before this came.
+            log.warning("job.arrived_late", job=job_id)
+            return
+        log.info("job.rendered", **rendered[0].log_context, bytes=size)
+        self._arrivals.arrived(rendered)
+
+    async def aclose(self) -> None:
+        """Leave the calls whose videos have arrived."""
+        for call in self._answering:
+            call.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
+
+    async def _call(self, job: Job, given: dict[str, object], *, awaited: bool) -> Outcome | None:
         try:
             answer = await self._cloudflare.run(given, job_id=job.id, guild_id=job.guild_id)
         except ModelError as error:
-            return await self._after_error(job, error, awaited=upload_url is not None)
+            return await self._after_error(job, error, awaited=awaited)
         log.info("job.answered", **job.log_context, log_id=answer.log_id)
-        return await self._collect(job, answer, uploaded=upload_url is not None)
-
-    async def recover(self, job: Job) -> Job | None:
-        """Go on with a job that an earlier process left in `submitted`. Never calls the model."""
-        log.warning("job.recovering", **job.log_context)
-        return await self._search(job)
+        return await self._collect(job, answer, uploaded=awaited)
 
     # --- before the call
 
@@ -146,7 +197,7 @@ class Renderer:
 
     # --- after the call
 
-    async def _collect(self, job: Job, answer: Answer, *, uploaded: bool) -> Job | None:
+    async def _collect(self, job: Job, answer: Answer, *, uploaded: bool) -> Outcome | None:
         if uploaded and await self._in_storage(job, until=self._clock() + UPLOAD_GRACE):
             return await self._keep(job)
         if answer.video_url is not None and await self._downloaded(job, answer.video_url):
@@ -170,16 +221,15 @@ class Renderer:
             await asyncio.sleep(POLL_SECONDS)
         return False
 
-    async def _after_error(self, job: Job, error: ModelError, *, awaited: bool) -> Job | None:
+    async def _after_error(self, job: Job, error: ModelError, *, awaited: bool) -> Outcome | None:
         log.warning("job.refused", **job.log_context, cause=error.cause, charged=error.charged.value)
         if isinstance(error.retry, Unknown):
             return await (self._search(job) if awaited else self._lost(job))
         if isinstance(error.retry, After) and job.attempts <= ATTEMPTS:
             delay = self._delay(job.attempts, error.retry.seconds)
             log.info("job.requeued", **job.log_context, seconds=round(delay, 1))
-            if not await self._committed(job, lambda: self._jobs.requeue(job.id, delay=delay)):
-                return None
-            return await self._committed(job, lambda: self._jobs.get(job.id))
+            queued = await self._committed(job, lambda: self._jobs.requeue(job.id, delay=delay))
+            return Outcome(queued) if queued is not None else None
         return await self._fail(job, _reason(error), error.sentence, SETTLED[error.charged])
 
     def _delay(self, attempts: int, retry_after: float | None) -> float:
@@ -190,7 +240,7 @@ class Renderer:
 
     # --- looking for a video that may have been paid for
 
-    async def _search(self, job: Job) -> Job | None:
+    async def _search(self, job: Job) -> Outcome | None:
         deadline = (job.submitted_at or job.created_at) / 1000 + self._settings.timeout_seconds
         next_lookup = self._clock()
         while True:
@@ -225,7 +275,7 @@ class Renderer:
             return False
         return entry is not None and _proves_not_charged(entry)
 
-    async def _lost(self, job: Job) -> Job | None:
+    async def _lost(self, job: Job) -> Outcome | None:
         text = (
             "The bot lost touch with the video service before the answer came, and the video has not arrived. "
             "It may have been charged. Press Retry to ask again, which is a new charge."
@@ -235,50 +285,30 @@ class Renderer:
 
     # --- ending
 
-    async def _keep(self, job: Job) -> Job | None:
-        request = job.request
-        seconds, width, height, size = request.seconds, 0, 0, 0
-        try:
-            size = await self._storage.size(job.video_key) or 0
-            async with self._storage.local(job.video_key) as path:
-                facts = await self._decoders.run(probe, path)
-            seconds, width, height, size = facts.seconds, facts.width, facts.height, facts.size
-        except CinecordError as error:
-            # Paid for, and in storage: it is posted as it is, whatever our decoder thinks of it.
-            log.error("job.video_unreadable", **job.log_context, cause=error.cause)
-        video = Video(
-            id=job.id,
-            guild_id=job.guild_id,
-            channel_id=job.channel_id,
-            user_id=job.user_id,
-            operation=job.operation,
-            prompt=request.prompt,
-            parent_id=job.parent_id,
-            key=job.video_key,
-            seconds=seconds,
-            width=width,
-            height=height,
-            size=size,
-            message_id=None,
-            created_at=int(self._clock() * 1000),
-            deleted_at=None,
-        )
-        rendered = await self._committed(job, lambda: self._jobs.rendered(video))
-        log.info("job.rendered", **job.log_context, seconds=seconds, bytes=size)
-        return rendered
+    async def _keep(self, job: Job) -> Outcome | None:
+        size = await self._committed(job, lambda: self._storage.size(job.video_key)) or 0
+        rendered = await self._committed(job, lambda: self._jobs.rendered(job.id, size=size))
+        if rendered is not None:
+            log.info("job.rendered", **job.log_context, bytes=size)
+            return Outcome(*rendered)
+        # The upload was noted as it came in.
+        now = await self._committed(job, lambda: self._jobs.get(job.id))
+        video = await self._committed(job, lambda: self._videos.get(job.id, guild_id=job.guild_id))
+        return Outcome(now, video) if now is not None and now.state is State.RENDERED else None
 
-    async def _fail(self, job: Job, reason: str, text: str, settled: Settled) -> Job | None:
+    async def _fail(self, job: Job, reason: str, text: str, settled: Settled) -> Outcome | None:
         log.info("job.failed", **job.log_context, reason=reason, money=settled.value)
-        return await self._committed(
+        failed = await self._committed(
             job, lambda: self._jobs.fail(job.id, State.SUBMITTED, reason=reason, text=text, settled=settled)
         )
+        return Outcome(failed) if failed is not None else None
 
     async def _committed(self, job: Job, write: Callable[[], Awaitable[_T]]) -> _T:
         """What came of a call is known here only: an outage of the database is waited out."""
         while True:
             try:
                 return await asyncio.shield(write())
-            except StoreError as error:
+            except (StoreError, StorageError) as error:
                 log.error("job.not_noted", **job.log_context, cause=error.cause)
             await asyncio.sleep(PAUSE_SECONDS)
 

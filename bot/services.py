@@ -19,6 +19,7 @@ from bot.decoders import Decoders
 from bot.errors import CinecordError, ConfigError
 from bot.files import Files
 from bot.intake import Intake
+from bot.library import Library
 from bot.metrics import Metrics
 from bot.rendering import Renderer
 from bot.storage import FolderStorage, Storage
@@ -27,10 +28,8 @@ from bot.store.database import Database
 from bot.store.jobs import Jobs
 from bot.store.ledger import MICRO
 from bot.store.migrate import upgrade
-from bot.store.records import Video
 from bot.store.tickets import Tickets
 from bot.store.videos import Videos
-from bot.videos import filmstrip
 from bot.web import WebServer
 
 log = structlog.get_logger(__name__)
@@ -49,17 +48,8 @@ class Services:
     renderer: Renderer
     metrics: Metrics
     web: WebServer
-    decoders: Decoders
+    library: Library
     _stack: AsyncExitStack
-
-    async def filmstrip(self, video: Video, out: Path) -> Path | None:
-        """A picture of the video's frames, written to `out`; None where the video cannot be read."""
-        try:
-            async with self.storage.local(video.key) as path:
-                return await self.decoders.run(filmstrip, path, out)
-        except CinecordError as error:
-            log.warning("video.no_filmstrip", video=video.id, cause=error.cause)
-            return None
 
     async def aclose(self) -> None:
         """Stop the web server and close every connection, process and file."""
@@ -91,7 +81,7 @@ async def open_services(settings: Settings, *, clock: Callable[[], float] = time
         stack.push_async_callback(decoders.aclose)
         cloudflare = CloudflareClient(settings.cloudflare)
         stack.push_async_callback(cloudflare.aclose)
-        arrivals, metrics = Arrivals(), Metrics()
+        metrics = Metrics()
         jobs = Jobs(
             database,
             settings.queue,
@@ -99,6 +89,21 @@ async def open_services(settings: Settings, *, clock: Callable[[], float] = time
             clock=lambda: int(clock() * 1000),
         )
         files = Files(storage, jobs)
+        videos = Videos(database, clock=clock)
+        library = Library(videos=videos, storage=storage, decoders=decoders)
+        renderer = Renderer(
+            jobs=jobs,
+            videos=videos,
+            storage=storage,
+            cloudflare=cloudflare,
+            arrivals=Arrivals(),
+            settings=settings.cloudflare,
+            queue=settings.queue,
+            end_user_key=await keys.get_key(database, keys.END_USERS),
+            scratch=scratch,
+            clock=clock,
+        )
+        stack.push_async_callback(renderer.aclose)
 
         async def health() -> Mapping[str, bool]:
             return {"database": await _answers(database), "storage": await _reachable(storage)}
@@ -107,7 +112,7 @@ async def open_services(settings: Settings, *, clock: Callable[[], float] = time
             settings.http.listen,
             storage=storage if isinstance(storage, FolderStorage) else None,
             tickets=tickets,
-            on_upload=arrivals.arrived,
+            on_upload=renderer.arrived,
             health=health,
             metrics=metrics.registry,
         )
@@ -116,33 +121,23 @@ async def open_services(settings: Settings, *, clock: Callable[[], float] = time
         return Services(
             settings=settings,
             jobs=jobs,
-            videos=Videos(database, clock=clock),
+            videos=videos,
             storage=storage,
             files=files,
             intake=Intake(
                 jobs=jobs,
                 storage=storage,
                 files=files,
+                library=library,
                 fetcher=Fetcher(http, cdn_hosts=settings.discord.cdn_hosts),
                 decoders=decoders,
                 prices=settings.cloudflare.price_per_second,
                 scratch=scratch,
             ),
-            renderer=Renderer(
-                jobs=jobs,
-                storage=storage,
-                cloudflare=cloudflare,
-                decoders=decoders,
-                arrivals=arrivals,
-                settings=settings.cloudflare,
-                queue=settings.queue,
-                end_user_key=await keys.get_key(database, keys.END_USERS),
-                scratch=scratch,
-                clock=clock,
-            ),
+            renderer=renderer,
             metrics=metrics,
             web=web,
-            decoders=decoders,
+            library=library,
             _stack=stack.pop_all(),
         )
 
@@ -184,8 +179,7 @@ def open_storage(
 
 async def _answers(database: Database) -> bool:
     try:
-        async with database.read() as connection:
-            await connection.exec_driver_sql("SELECT 1")
+        await database.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar_one())
     except CinecordError:
         return False
     return True

@@ -15,6 +15,7 @@ from discord.ext import commands
 
 from bot.client import Cinecord
 from bot.errors import CinecordError
+from bot.rendering import Outcome
 from bot.store.database import StoreError
 from bot.store.records import Job, Settled, State, Video
 from cogs import text
@@ -139,34 +140,36 @@ class Dispatch(commands.Cog):
         self._refresh_line(job.guild_id)
         card = asyncio.create_task(self._show(job, status_card(job)))
         try:
-            now = await self._services.renderer.render(job)
+            outcome = await self._services.renderer.render(job)
         finally:
             # The card's last state must not be overtaken by its first.
             await asyncio.wait([card])
-        await self._go_on(now)
+        await self._go_on(outcome)
 
     async def _resume(self, job: Job) -> None:
         if job.state is State.SUBMITTED:
             await self._go_on(await self._services.renderer.recover(job))
-        else:
-            await self._deliver(job, again=True)
-
-    async def _go_on(self, job: Job | None) -> None:
-        if job is None:
             return
+        video = await self._services.videos.get(job.id, guild_id=job.guild_id)
+        await self._deliver(job, video, again=True)
+
+    async def _go_on(self, outcome: Outcome | None) -> None:
+        if outcome is None:
+            return
+        job = outcome.job
         if job.state is State.RENDERED:
             if job.submitted_at and job.rendered_at:
                 self._services.metrics.render_seconds.observe((job.rendered_at - job.submitted_at) / 1000)
-            await self._deliver(job, again=False)
+            await self._deliver(job, outcome.video, again=False)
         elif job.state is State.FAILED:
             await self._tell_failure(job)
         elif job.state is State.QUEUED:
             self._work.set()
             await self._show(job, status_card(job))
 
-    async def _deliver(self, job: Job, *, again: bool) -> None:
-        video = await self._video(job)
+    async def _deliver(self, job: Job, video: Video | None, *, again: bool) -> None:
         if video is None:
+            log.error("job.video_missing", **job.log_context)
             return
         try:
             posted = await self._delivery.deliver(job, video, again=again)
@@ -190,12 +193,6 @@ class Dispatch(commands.Cog):
             await asyncio.sleep(PAUSE_SECONDS)
         log.info("job.posted", **job.log_context, message=message_id)
         self._services.metrics.jobs.labels(state=State.POSTED.value).inc()
-
-    async def _video(self, job: Job) -> Video | None:
-        video = await self._services.videos.get(job.id, guild_id=job.guild_id)
-        if video is None:
-            log.error("job.video_missing", **job.log_context)
-        return video
 
     # --- cards
 

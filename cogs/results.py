@@ -133,7 +133,7 @@ class Results(commands.Cog):
 
     async def _details(self, interaction: Interaction, video_id: str) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        video = await self._video(interaction, video_id)
+        video = await self.bot.services.library.measured(await self._video(interaction, video_id))
         job = await self._job(interaction, video_id)
         ancestors = await self.bot.services.videos.lineage(video)
         with tempfile.TemporaryDirectory() as folder:
@@ -146,7 +146,7 @@ class Results(commands.Cog):
 
     async def _attachments(self, video: Video, folder: Path) -> list[Path]:
         files: list[Path] = []
-        strip = await self.bot.services.filmstrip(video, folder / "filmstrip.jpg")
+        strip = await self.bot.services.library.filmstrip(video, folder / "filmstrip.jpg")
         if strip is not None:
             files.append(strip)
         if len(video.prompt) > PROMPT_IN_DETAILS:

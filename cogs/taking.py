@@ -9,7 +9,7 @@ import structlog
 
 from bot.errors import CinecordError, NotAllowed
 from bot.intake import Taken, Upload, Wish
-from bot.store.records import Job, State
+from bot.store.records import Job
 from cogs import text
 from cogs.cards import status_card
 from cogs.replies import Interaction
@@ -54,13 +54,13 @@ async def take(interaction: Interaction, make: Callable[[Place], Wish]) -> Taken
         return taken
     services.metrics.accepted.labels(operation=job.operation.value).inc()
     log.info("job.accepted", **job.log_context, price=job.price)
+    # First of all, so that the card can say at once that the video is being made, if nothing else is in line.
+    interaction.client.dispatch("job_waiting")
     try:
         await _answer(interaction, taken)
     except (discord.HTTPException, aiohttp.ClientError, OSError, CinecordError) as error:
         # The job is in line and will be posted; a missing card is no reason to say otherwise.
         log.warning("card.failed", **job.log_context, cause=str(error))
-    finally:
-        interaction.client.dispatch("job_waiting")
     return taken
 
 
@@ -86,16 +86,20 @@ async def _answer(interaction: Interaction, taken: Taken) -> None:
     services, job = interaction.client.services, taken.job
     sentences = [f"Taken: {text.dollars(job.price)} is set aside for it. The video will be posted here.", *taken.notes]
     await interaction.edit_original_response(content=" ".join(sentences), allowed_mentions=text.NO_PINGS)
-    line = [waiting.id for waiting in await services.jobs.line(job.guild_id)]
-    place = line.index(job.id) + 1 if job.id in line else 1
+    shown, place = await _standing(interaction, job)
     card = await interaction.followup.send(
-        view=status_card(job, place=place), allowed_mentions=text.NO_PINGS, wait=True
+        view=status_card(shown, place=place), allowed_mentions=text.NO_PINGS, wait=True
     )
-    await _keep_card(interaction, job, card.id)
-
-
-async def _keep_card(interaction: Interaction, job: Job, card_id: int) -> None:
-    now = await interaction.client.services.jobs.set_card(job.id, card_id)
-    if now is not None and now.state is not State.QUEUED:
+    now = await services.jobs.set_card(job.id, card.id)
+    if now is not None and now.state is not shown.state:
         # It was claimed, or even done, while the card was on its way.
         interaction.client.dispatch("job_changed", now)
+
+
+async def _standing(interaction: Interaction, job: Job) -> tuple[Job, int | None]:
+    """The job as it is by now, and its place in line if it waits."""
+    jobs = interaction.client.services.jobs
+    for place, waiting in enumerate(await jobs.line(job.guild_id), 1):
+        if waiting.id == job.id:
+            return waiting, place
+    return await jobs.get(job.id) or job, None

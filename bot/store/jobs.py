@@ -10,35 +10,18 @@ transaction with the money and the counts of the lane. A False or None means tha
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    ScalarSelect,
-    Select,
-    TextClause,
-    and_,
-    bindparam,
-    delete,
-    func,
-    select,
-    text,
-    update,
-)
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Executable, and_, delete, func, select, update
 
 from bot.config import QueueSettings
 from bot.store import lanes, ledger
-from bot.store.database import Database
+from bot.store.claims import DELAYED, UNFINISHED, in_turns, next_job, next_lane
+from bot.store.database import Database, StoreError
 from bot.store.dialect import insert
 from bot.store.records import Job, NewJob, Settled, State, Video, new_id
 from bot.store.tables import job_files, jobs, lane_members, videos
-from bot.store.tables import lanes as lane_rows
 
-# Written out, not bound: a database uses a partial index only where it sees the index's own condition in the query.
-CLAIMABLE = text("jobs.state = 'queued' AND jobs.ready")
-DELAYED = text("jobs.state = 'queued' AND NOT jobs.ready")
-UNFINISHED = text("jobs.state IN ('submitted', 'rendered')")
 _SAME_MEMBER = and_(jobs.c.guild_id == lane_members.c.guild_id, jobs.c.user_id == lane_members.c.user_id)
 
 
@@ -71,8 +54,8 @@ class Jobs:
         self._monthly_limit = monthly_limit
         self._clock = clock
         self._make_id = make_id
-        self._next_lane = _next_lane(limits)
-        self._next_job = _next_job(limits)
+        self._next_lane = next_lane(limits)
+        self._next_job = next_job(limits)
         self._served = 0
 
     # --- coming in
@@ -86,47 +69,30 @@ class Jobs:
             StoreError: the database failed; nothing was accepted.
         """
         now = self._clock()
-        async with self._db.write() as connection:
-            job = await self._insert(connection, self._make_id(now), new, now)
+        row = _new_row(self._make_id(now), new, now)
+        files = [{"job_id": row["id"], "key": key} for key in dict.fromkeys(new.files)]
+        limits = self._limits
+
+        def work(connection: Connection) -> Accepted:
+            made = insert(connection, jobs).values(**row).on_conflict_do_nothing(index_elements=["request_key"])
+            job = _job(connection, made.returning(*jobs.c))
             if job is None:
-                return Accepted(await self._by_request_key(connection, new.request_key), duplicate=True)
-            await lanes.enter(
+                before = _job(connection, select(jobs).where(jobs.c.request_key == new.request_key))
+                return Accepted(_there(before), duplicate=True)
+            lanes.enter(
                 connection,
                 new.guild_id,
                 new.user_id,
                 now=now,
-                guild_limit=self._limits.per_guild_waiting,
-                user_limit=self._limits.per_user_waiting,
+                guild_limit=limits.per_guild_waiting,
+                user_limit=limits.per_user_waiting,
             )
-            await ledger.reserve(connection, job.id, new, now=now, monthly_limit=self._monthly_limit)
-            if new.files:
-                rows = [{"job_id": job.id, "key": key} for key in dict.fromkeys(new.files)]
-                await connection.execute(job_files.insert(), rows)
-        return Accepted(job, duplicate=False)
+            ledger.reserve(connection, job.id, new, now=now, monthly_limit=self._monthly_limit)
+            if files:
+                connection.execute(job_files.insert(), files)
+            return Accepted(job, duplicate=False)
 
-    async def _insert(self, connection: AsyncConnection, job_id: str, new: NewJob, now: int) -> Job | None:
-        values = {
-            "id": job_id,
-            "guild_id": new.guild_id,
-            "channel_id": new.channel_id,
-            "user_id": new.user_id,
-            "state": State.QUEUED.value,
-            "operation": new.request.operation.value,
-            "request": new.request.to_json(),
-            "request_key": new.request_key,
-            "parent_id": new.parent_id,
-            "price": new.price,
-            "upload_limit": new.upload_limit,
-            "ready": True,
-            "created_at": now,
-        }
-        row = insert(connection, jobs).values(**values).on_conflict_do_nothing(index_elements=["request_key"])
-        found = (await connection.execute(row.returning(*jobs.c))).mappings().one_or_none()
-        return Job.from_row(found) if found else None
-
-    async def _by_request_key(self, connection: AsyncConnection, request_key: str) -> Job:
-        found = await connection.execute(select(jobs).where(jobs.c.request_key == request_key))
-        return Job.from_row(found.mappings().one())
+        return await self._db.write(work)
 
     # --- being served
 
@@ -136,224 +102,187 @@ class Jobs:
         The lane served longest ago that has work and is below its limit; in it the member served longest ago, below
         theirs; their oldest job.
         """
-        if room < 1:
+        return await self._db.write(self._claim) if room > 0 else None
+
+    def _claim(self, connection: Connection) -> Job | None:
+        guild_id = connection.execute(self._next_lane).scalar_one_or_none()
+        if guild_id is None:
             return None
-        async with self._db.write() as connection:
-            guild_id = (await connection.execute(self._next_lane)).scalar_one_or_none()
-            if guild_id is None:
-                return None
-            job_id = (await connection.execute(self._next_job, {"guild": guild_id})).scalar_one()
-            now = self._clock()
-            job = await self._move(
-                connection,
-                job_id,
-                (State.QUEUED,),
-                State.SUBMITTED,
-                ready=False,
-                submitted_at=now,
-                attempts=jobs.c.attempts + 1,
-            )
-            if job is not None:
-                # Microseconds, and never twice the same: two claims in one millisecond keep their order.
-                self._served = max(self._served + 1, now * 1000)
-                await lanes.change(connection, job.guild_id, job.user_id, waiting=-1, ready=-1, served_at=self._served)
+        job_id = connection.execute(self._next_job, {"guild": guild_id}).scalar_one()
+        now = self._clock()
+        values = {"ready": False, "submitted_at": now, "attempts": jobs.c.attempts + 1}
+        job = _move(connection, job_id, (State.QUEUED,), State.SUBMITTED, **values)
+        if job is not None:
+            # Microseconds, and never twice the same: two claims in one millisecond keep their order.
+            self._served = max(self._served + 1, now * 1000)
+            lanes.change(connection, job.guild_id, job.user_id, waiting=-1, ready=-1, served_at=self._served)
         return job
 
-    async def requeue(self, job_id: str, *, delay: float) -> bool:
+    async def requeue(self, job_id: str, *, delay: float) -> Job | None:
         """submitted → queued, claimable again after `delay` seconds. Only where nothing was charged, for certain."""
-        now = self._clock()
-        async with self._db.write() as connection:
-            job = await self._move(
-                connection, job_id, (State.SUBMITTED,), State.QUEUED, ready=False, not_before=now + int(delay * 1000)
-            )
+        not_before = self._clock() + int(delay * 1000)
+
+        def work(connection: Connection) -> Job | None:
+            job = _move(connection, job_id, (State.SUBMITTED,), State.QUEUED, ready=False, not_before=not_before)
             if job is not None:
-                await lanes.change(connection, job.guild_id, job.user_id, waiting=1, ready=0)
-        return job is not None
+                lanes.change(connection, job.guild_id, job.user_id, waiting=1, ready=0)
+            return job
+
+        return await self._db.write(work)
 
     async def wake_delayed(self) -> float | None:
         """Make every delayed job whose time has come claimable. Returns the seconds until the next one, or None."""
         now = self._clock()
-        async with self._db.read() as connection:
-            soonest = (await connection.execute(select(func.min(jobs.c.not_before)).where(DELAYED))).scalar_one()
+        earliest = select(func.min(jobs.c.not_before)).where(DELAYED)
+        soonest = await self._db.read(lambda connection: connection.execute(earliest).scalar_one())
         if soonest is None or soonest > now:
             return None if soonest is None else (soonest - now) / 1000
-        async with self._db.write() as connection:
-            due = update(jobs).where(DELAYED, jobs.c.not_before <= now).values(ready=True, not_before=None)
-            rows = (await connection.execute(due.returning(jobs.c.guild_id, jobs.c.user_id))).all()
-            for row in rows:
-                await lanes.change(connection, row.guild_id, row.user_id, waiting=0, ready=1)
+        due = update(jobs).where(DELAYED, jobs.c.not_before <= now).values(ready=True, not_before=None)
+        due = due.returning(jobs.c.guild_id, jobs.c.user_id)
+
+        def work(connection: Connection) -> None:
+            for row in connection.execute(due).all():
+                lanes.change(connection, row.guild_id, row.user_id, waiting=0, ready=1)
+
+        await self._db.write(work)
         return 0.0
 
     # --- ending
 
-    async def rendered(self, video: Video) -> Job | None:
-        """submitted → rendered: the video is in storage, and its price is spent."""
+    async def rendered(self, job_id: str, *, size: int) -> tuple[Job, Video] | None:
+        """submitted → rendered: the video, of `size` bytes, is in storage, and its price is spent."""
         now = self._clock()
-        async with self._db.write() as connection:
-            job = await self._move(connection, video.id, (State.SUBMITTED,), State.RENDERED, rendered_at=now)
-            if job is not None:
-                await connection.execute(videos.insert().values(**asdict(video)))
-                await ledger.settle(connection, job.id, Settled.CHARGED, now=now)
-        return job
+
+        def work(connection: Connection) -> tuple[Job, Video] | None:
+            job = _move(connection, job_id, (State.SUBMITTED,), State.RENDERED, rendered_at=now)
+            if job is None:
+                return None
+            video = Video.of(job, size=size, now=now)
+            connection.execute(videos.insert(), asdict(video))
+            ledger.settle(connection, job.id, Settled.CHARGED, now=now)
+            return job, video
+
+        return await self._db.write(work)
 
     async def posted(self, job_id: str, *, channel_id: int, message_id: int) -> Job | None:
         """rendered → posted, with the message that holds the video."""
-        now = self._clock()
-        async with self._db.write() as connection:
-            job = await self._move(
-                connection, job_id, (State.RENDERED,), State.POSTED, message_id=message_id, ended_at=now
-            )
+        values = {"message_id": message_id, "ended_at": self._clock()}
+        video = update(videos).where(videos.c.id == job_id).values(message_id=message_id, channel_id=channel_id)
+
+        def work(connection: Connection) -> Job | None:
+            job = _move(connection, job_id, (State.RENDERED,), State.POSTED, **values)
             if job is not None:
-                where = update(videos).where(videos.c.id == job_id)
-                await connection.execute(where.values(message_id=message_id, channel_id=channel_id))
-        return job
+                connection.execute(video)
+            return job
+
+        return await self._db.write(work)
 
     async def fail(self, job_id: str, before: State, *, reason: str, text: str, settled: Settled) -> Job | None:
         """submitted or rendered → failed. `reason` is a short code, `text` the sentence for the requester."""
         now = self._clock()
-        async with self._db.write() as connection:
-            job = await self._move(
-                connection, job_id, (before,), State.FAILED, reason=reason, reason_text=text, ended_at=now
-            )
+
+        def work(connection: Connection) -> Job | None:
+            job = _move(connection, job_id, (before,), State.FAILED, reason=reason, reason_text=text, ended_at=now)
             if job is not None:
-                await ledger.settle(connection, job_id, settled, now=now)
-        return job
+                ledger.settle(connection, job_id, settled, now=now)
+            return job
+
+        return await self._db.write(work)
 
     async def cancel(self, job_id: str) -> Job | None:
         """queued or held → cancelled; the money is free again."""
         now = self._clock()
-        async with self._db.write() as connection:
-            before = (
-                await connection.execute(select(jobs.c.state, jobs.c.ready).where(jobs.c.id == job_id))
-            ).one_or_none()
-            job = await self._move(
-                connection, job_id, (State.QUEUED, State.HELD), State.CANCELLED, ready=False, ended_at=now
-            )
-            if job is not None and before is not None:
-                ready = 1 if before.ready else 0
-                await lanes.change(connection, job.guild_id, job.user_id, waiting=-1, ready=-ready)
-                await ledger.settle(connection, job_id, Settled.RELEASED, now=now)
-        return job
 
-    async def _move(
-        self, connection: AsyncConnection, job_id: str, before: Sequence[State], after: State, **values: object
-    ) -> Job | None:
-        arrow = (
-            update(jobs)
-            .where(jobs.c.id == job_id, jobs.c.state.in_([state.value for state in before]))
-            .values(state=after.value, **values)
-            .returning(*jobs.c)
-        )
-        found = (await connection.execute(arrow)).mappings().one_or_none()
-        return Job.from_row(found) if found else None
+        def work(connection: Connection) -> Job | None:
+            was_ready = connection.execute(select(jobs.c.ready).where(jobs.c.id == job_id)).scalar_one_or_none()
+            before = (State.QUEUED, State.HELD)
+            job = _move(connection, job_id, before, State.CANCELLED, ready=False, ended_at=now)
+            if job is not None:
+                lanes.change(connection, job.guild_id, job.user_id, waiting=-1, ready=-1 if was_ready else 0)
+                ledger.settle(connection, job_id, Settled.RELEASED, now=now)
+            return job
+
+        return await self._db.write(work)
 
     # --- looking
 
     async def get(self, job_id: str) -> Job | None:
         """The job with this id."""
-        async with self._db.read() as connection:
-            found = (await connection.execute(select(jobs).where(jobs.c.id == job_id))).mappings().one_or_none()
-        return Job.from_row(found) if found else None
+        return await self._db.read(lambda connection: _job(connection, select(jobs).where(jobs.c.id == job_id)))
 
     async def unfinished(self) -> list[Job]:
         """Jobs found in submitted or rendered: at start-up, what the last process left behind."""
-        async with self._db.read() as connection:
-            found = await connection.execute(select(jobs).where(UNFINISHED).order_by(jobs.c.submitted_at))
-            return [Job.from_row(row) for row in found.mappings()]
+        query = select(jobs).where(UNFINISHED).order_by(jobs.c.submitted_at)
+        return await self._db.read(lambda connection: _jobs(connection, query))
 
     async def line(self, guild_id: int) -> list[Job]:
         """A guild's waiting jobs in the order in which they will be served."""
-        async with self._db.read() as connection:
-            found = await connection.execute(
-                select(jobs, lane_members.c.served_at, lane_members.c.created_at.label("member_since"))
-                .join(lane_members, _SAME_MEMBER)
-                .where(jobs.c.guild_id == guild_id, jobs.c.state == State.QUEUED.value)
-                .order_by(lane_members.c.served_at, lane_members.c.created_at, jobs.c.created_at, jobs.c.id)
-            )  # fmt: skip
-            rows = found.mappings().all()
-        return in_turns([Job.from_row(row) for row in rows])
+        query = (
+            select(jobs)
+            .join(lane_members, _SAME_MEMBER)
+            .where(jobs.c.guild_id == guild_id, jobs.c.state == State.QUEUED.value)
+            .order_by(lane_members.c.served_at, lane_members.c.created_at, jobs.c.created_at, jobs.c.id)
+        )
+        return in_turns(await self._db.read(lambda connection: _jobs(connection, query)))
 
     async def set_card(self, job_id: str, message_id: int) -> Job | None:
         """Remember the status card's message; returns the job as it is by now."""
         card = update(jobs).where(jobs.c.id == job_id).values(card_message_id=message_id).returning(*jobs.c)
-        async with self._db.write() as connection:
-            found = (await connection.execute(card)).mappings().one_or_none()
-        return Job.from_row(found) if found else None
+        return await self._db.write(lambda connection: _job(connection, card))
+
+    # --- files
 
     async def drop_files(self, job_id: str) -> list[str]:
         """Let go of a job's files. Returns their storage keys; other jobs may still need them."""
-        async with self._db.write() as connection:
-            gone = await connection.execute(
-                delete(job_files).where(job_files.c.job_id == job_id).returning(job_files.c.key)
-            )
-            return [row.key for row in gone]
+        gone = delete(job_files).where(job_files.c.job_id == job_id).returning(job_files.c.key)
+        return await self._db.write(lambda connection: list(connection.execute(gone).scalars()))
 
     async def needed_files(self, keys: Iterable[str]) -> set[str]:
-        """Those of the storage keys that any job needs."""
+        """Those of the storage keys that any job needs, after all that was asked of the store before."""
         query = select(job_files.c.key).where(job_files.c.key.in_(list(keys))).distinct()
-        async with self._db.read() as connection:
-            return {row.key for row in await connection.execute(query)}
+        # Among the writes, because an acceptance whose caller was cancelled may still be one of them.
+        return await self._db.write(lambda connection: set(connection.execute(query).scalars()))
 
     async def files(self, job_id: str) -> list[str]:
         """The storage keys of a job's pictures and uploaded source."""
-        async with self._db.read() as connection:
-            found = await connection.execute(select(job_files.c.key).where(job_files.c.job_id == job_id))
-            return [row.key for row in found]
+        query = select(job_files.c.key).where(job_files.c.job_id == job_id)
+        return await self._db.read(lambda connection: list(connection.execute(query).scalars()))
 
 
-def _next_lane(limits: QueueSettings) -> Select[int]:
-    """The lane to serve next. Walks its short index from the beginning, however much waits behind.
-
-    Lane, member and job are three steps, not one join: SQLite's planner begins such a join at the jobs, and sorts them.
-    """
-    running = _count("of_lane", lane_rows.c.guild_id)
-    member = select(lane_members.c.user_id).where(lane_members.c.guild_id == lane_rows.c.guild_id, _free(limits))
-    return (
-        select(lane_rows.c.guild_id)
-        .where(text("lanes.ready > 0 AND NOT lanes.paused"), running < limits.per_guild_running, member.exists())
-        .order_by(lane_rows.c.served_at, lane_rows.c.created_at)
-        .limit(1)
-    )
-
-
-def _next_job(limits: QueueSettings) -> Select[str]:
-    """The id of the job to serve next in the lane that is bound as `guild`."""
-    guild = bindparam("guild", type_=BigInteger)
-    member = (
-        select(lane_members.c.user_id)
-        .where(lane_members.c.guild_id == guild, _free(limits))
-        .order_by(lane_members.c.served_at, lane_members.c.created_at)
-        .limit(1)
-    )
-    return (
-        select(jobs.c.id)
-        .where(jobs.c.guild_id == guild, jobs.c.user_id == member.scalar_subquery(), CLAIMABLE)
-        .order_by(jobs.c.created_at, jobs.c.id)
-        .limit(1)
-    )
+def _new_row(job_id: str, new: NewJob, now: int) -> dict[str, Any]:
+    return {
+        "id": job_id,
+        "guild_id": new.guild_id,
+        "channel_id": new.channel_id,
+        "user_id": new.user_id,
+        "state": State.QUEUED.value,
+        "operation": new.request.operation.value,
+        "request": new.request.to_json(),
+        "request_key": new.request_key,
+        "parent_id": new.parent_id,
+        "price": new.price,
+        "upload_limit": new.upload_limit,
+        "ready": True,
+        "created_at": now,
+    }
 
 
-def _free(limits: QueueSettings) -> ColumnElement[bool]:
-    """The member of `lane_members` has work and is below their limit."""
-    running = _count("of_member", lane_members.c.guild_id, lane_members.c.user_id)
-    return and_(text("lane_members.ready > 0"), running < limits.per_user_running)
+def _move(connection: Connection, job_id: str, before: Sequence[State], after: State, **values: object) -> Job | None:
+    arrow = update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_([state.value for state in before]))
+    return _job(connection, arrow.values(state=after.value, **values).returning(*jobs.c))
 
 
-def _count(name: str, guild_id: ColumnElement[int], user_id: ColumnElement[int] | None = None) -> ScalarSelect[int]:
-    """How many jobs of a lane, or of a member in it, are at work."""
-    of = jobs.alias(name)
-    query = select(func.count()).select_from(of).where(of.c.guild_id == guild_id, _running(name))
-    return (query if user_id is None else query.where(of.c.user_id == user_id)).scalar_subquery()
+def _job(connection: Connection, query: Executable) -> Job | None:
+    found = _jobs(connection, query)
+    return found[0] if found else None
 
 
-def _running(table: str) -> TextClause:
-    return text(f"{table}.state IN ('submitted', 'rendered')")
+def _jobs(connection: Connection, query: Executable) -> list[Job]:
+    return [Job.from_row(row) for row in connection.execute(query).mappings()]
 
 
-def in_turns(waiting: Sequence[Job]) -> list[Job]:
-    """Jobs sorted by member (least recently served first) and age, dealt out one a member in turn."""
-    hands: dict[int, list[Job]] = {}
-    for job in waiting:
-        hands.setdefault(job.user_id, []).append(job)
-    longest = max((len(hand) for hand in hands.values()), default=0)
-    return [hand[turn] for turn in range(longest) for hand in hands.values() if turn < len(hand)]
+def _there(job: Job | None) -> Job:
+    # A request_key that is taken belongs to a row: both are read in one transaction.
+    if job is None:
+        raise StoreError("a job is gone that was there in the same transaction")
+    return job

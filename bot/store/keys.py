@@ -2,7 +2,7 @@
 
 import secrets
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from bot.store.database import Database
 from bot.store.dialect import insert
@@ -14,8 +14,10 @@ END_USERS = "end-users"
 
 async def get_key(database: Database, name: str) -> bytes:
     """The 32 random bytes kept under `name`."""
-    async with database.write() as connection:
+
+    def work(connection: Connection) -> str:
         row = insert(connection, keys).values(name=name, value=secrets.token_hex(32))
-        await connection.execute(row.on_conflict_do_nothing(index_elements=["name"]))
-        found = await connection.execute(select(keys.c.value).where(keys.c.name == name))
-        return bytes.fromhex(found.scalar_one())
+        connection.execute(row.on_conflict_do_nothing(index_elements=["name"]))
+        return connection.execute(select(keys.c.value).where(keys.c.name == name)).scalar_one()
+
+    return bytes.fromhex(await database.write(work))

@@ -1,37 +1,32 @@
 """Counting who waits in which lane. Steps of a transaction of `bot.store.jobs`."""
 
-from sqlalchemy import ColumnElement, Table, and_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Table, and_, update
 
 from bot.errors import LineFull
 from bot.store.dialect import insert
 from bot.store.tables import lane_members, lanes
 
 
-async def enter(
-    connection: AsyncConnection, guild_id: int, user_id: int, *, now: int, guild_limit: int, user_limit: int
-) -> None:
+def enter(connection: Connection, guild_id: int, user_id: int, *, now: int, guild_limit: int, user_limit: int) -> None:
     """Count one more waiting, claimable job.
 
     Raises:
         LineFull: the guild or the member has as many waiting as the operator allows.
     """
-    await _enter(
+    _enter(
         connection, lane_members, {"guild_id": guild_id, "user_id": user_id}, now, user_limit,
         f"You have {user_limit} requests waiting, which is the most this bot takes. "
         "Wait for one to finish, or cancel one.",
     )  # fmt: skip
-    await _enter(
+    _enter(
         connection, lanes, {"guild_id": guild_id}, now, guild_limit,
         f"This server has {guild_limit} requests waiting, which is the most this bot takes. Try again later.",
     )  # fmt: skip
 
 
-async def _enter(
-    connection: AsyncConnection, table: Table, key: dict[str, int], now: int, limit: int, sentence: str
-) -> None:
+def _enter(connection: Connection, table: Table, key: dict[str, int], now: int, limit: int, sentence: str) -> None:
     row = insert(connection, table).values(**key, waiting=1, ready=1, created_at=now)
-    changed = await connection.execute(
+    changed = connection.execute(
         row.on_conflict_do_update(
             index_elements=list(key),
             set_={"waiting": table.c.waiting + 1, "ready": table.c.ready + 1},
@@ -42,19 +37,19 @@ async def _enter(
         raise LineFull(sentence)
 
 
-async def change(
-    connection: AsyncConnection, guild_id: int, user_id: int, *, waiting: int, ready: int, served_at: int | None = None
+def change(
+    connection: Connection, guild_id: int, user_id: int, *, waiting: int, ready: int, served_at: int | None = None
 ) -> None:
     """Add to the two counts of the lane and of the member; `served_at` (ms) marks a claim, for fairness."""
     member = and_(lane_members.c.guild_id == guild_id, lane_members.c.user_id == user_id)
-    await _change(connection, lanes, lanes.c.guild_id == guild_id, waiting, ready, served_at)
-    await _change(connection, lane_members, member, waiting, ready, served_at)
+    _change(connection, lanes, lanes.c.guild_id == guild_id, waiting, ready, served_at)
+    _change(connection, lane_members, member, waiting, ready, served_at)
 
 
-async def _change(
-    connection: AsyncConnection, table: Table, where: ColumnElement[bool], waiting: int, ready: int, served: int | None
+def _change(
+    connection: Connection, table: Table, where: ColumnElement[bool], waiting: int, ready: int, served: int | None
 ) -> None:
     values: dict[str, object] = {"waiting": table.c.waiting + waiting, "ready": table.c.ready + ready}
     if served is not None:
         values["served_at"] = served
-    await connection.execute(update(table).where(where).values(**values))
+    connection.execute(update(table).where(where).values(**values))

@@ -5,8 +5,7 @@ These are steps of somebody else's transaction: a job's state and its money chan
 
 from datetime import UTC, datetime
 
-from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, select, update
 
 from bot.errors import OverBudget
 from bot.store.dialect import insert
@@ -22,15 +21,15 @@ def month_of(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m")
 
 
-async def reserve(connection: AsyncConnection, job_id: str, new: NewJob, *, now: int, monthly_limit: int) -> None:
+def reserve(connection: Connection, job_id: str, new: NewJob, *, now: int, monthly_limit: int) -> None:
     """Reserve a job's price under the operator's monthly budget (0: no limit).
 
     Raises:
         OverBudget: the price does not fit into what is left of the month.
     """
     month = month_of(now)
-    await _spend(connection, OPERATOR_SCOPE, month, new.price, monthly_limit)
-    await connection.execute(
+    _spend(connection, OPERATOR_SCOPE, month, new.price, monthly_limit)
+    connection.execute(
         ledger.insert().values(
             job_id=job_id,
             guild_id=new.guild_id,
@@ -43,11 +42,11 @@ async def reserve(connection: AsyncConnection, job_id: str, new: NewJob, *, now:
     )
 
 
-async def _spend(connection: AsyncConnection, scope: int, month: str, amount: int, limit: int) -> None:
+def _spend(connection: Connection, scope: int, month: str, amount: int, limit: int) -> None:
     # One statement checks and adds, so two requests in the same instant cannot both take the last dollar.
     row = insert(connection, spending).values(scope=scope, month=month, amount=amount)
     fits = spending.c.amount + amount <= limit if limit else None
-    changed = await connection.execute(
+    changed = connection.execute(
         row.on_conflict_do_update(
             index_elements=["scope", "month"], set_={"amount": spending.c.amount + amount}, where=fits
         )
@@ -56,10 +55,10 @@ async def _spend(connection: AsyncConnection, scope: int, month: str, amount: in
         raise OverBudget("This month's budget for videos is used up. The bot's operator sets it; nothing was charged.")
 
 
-async def settle(connection: AsyncConnection, job_id: str, outcome: Settled, *, now: int) -> bool:
+def settle(connection: Connection, job_id: str, outcome: Settled, *, now: int) -> bool:
     """Settle a job's reservation; only the first call does anything, and only a release frees the budget."""
     row = (
-        await connection.execute(
+        connection.execute(
             update(ledger)
             .where(ledger.c.job_id == job_id, ledger.c.state == "reserved")
             .values(state=outcome.value, settled_at=now)
@@ -69,7 +68,7 @@ async def settle(connection: AsyncConnection, job_id: str, outcome: Settled, *, 
     if row is None:
         return False
     if outcome is Settled.RELEASED:
-        await connection.execute(
+        connection.execute(
             update(spending)
             .where(spending.c.scope == OPERATOR_SCOPE, spending.c.month == row.month)
             .values(amount=spending.c.amount - row.amount)
@@ -77,9 +76,9 @@ async def settle(connection: AsyncConnection, job_id: str, outcome: Settled, *, 
     return True
 
 
-async def spent(connection: AsyncConnection, *, now: int, scope: int = OPERATOR_SCOPE) -> int:
+def spent(connection: Connection, *, now: int, scope: int = OPERATOR_SCOPE) -> int:
     """What counts against this month's budget so far, in micro-dollars."""
-    found = await connection.execute(
+    found = connection.execute(
         select(spending.c.amount).where(spending.c.scope == scope, spending.c.month == month_of(now))
     )
     return found.scalar_one_or_none() or 0

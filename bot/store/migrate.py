@@ -12,8 +12,7 @@ _SCRIPTS = Path(__file__).with_name("migrations")
 
 async def revision(database: Database) -> str | None:
     """The database's revision; None for an empty database."""
-    async with database.read() as connection:
-        return await connection.run_sync(_revision)
+    return await database.read(_revision)
 
 
 async def upgrade(database: Database) -> bool:
@@ -26,8 +25,7 @@ async def upgrade(database: Database) -> bool:
     if found == HEAD:
         return False
     check_known(found)
-    async with database.write() as connection:
-        await connection.run_sync(_upgrade)
+    await database.write(_upgrade)
     return True
 
 

@@ -94,7 +94,12 @@ class Job:
     @property
     def video_key(self) -> str:
         """Where the finished video is kept. A video has its job's id."""
-        return f"videos/{self.id}.mp4"
+        return self.key_of(self.id)
+
+    @staticmethod
+    def key_of(job_id: str) -> str:
+        """Where the video of this job is, or will be."""
+        return f"videos/{job_id}.mp4"
 
     @property
     def log_context(self) -> dict[str, object]:
@@ -127,6 +132,32 @@ class Video:
     message_id: int | None
     created_at: int
     deleted_at: int | None
+
+    @classmethod
+    def of(cls, job: Job, *, size: int, now: int) -> "Video":
+        """The video that a job has just made, as long as was asked for; nobody has looked into the file yet."""
+        return cls(
+            id=job.id,
+            guild_id=job.guild_id,
+            channel_id=job.channel_id,
+            user_id=job.user_id,
+            operation=job.operation,
+            prompt=job.request.prompt,
+            parent_id=job.parent_id,
+            key=job.video_key,
+            seconds=job.request.seconds,
+            width=0,
+            height=0,
+            size=size,
+            message_id=None,
+            created_at=now,
+            deleted_at=None,
+        )
+
+    @property
+    def measured(self) -> bool:
+        """Whether somebody has looked into the file; before that, width and height are 0."""
+        return self.width > 0
 
     @classmethod
     def from_row(cls, row: RowMapping) -> "Video":

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
 from bot.storage import Ticket
 from bot.store.database import Database
@@ -19,20 +19,21 @@ class Tickets:
 
     async def issue(self, token_hash: str, ticket: Ticket) -> None:
         """Write down a new ticket; earlier unused ones of the same job are void."""
-        async with self._db.write() as connection:
-            await connection.execute(
-                update(tickets).where(tickets.c.job_id == ticket.job_id, tickets.c.state == "open").values(state="void")
-            )
-            await connection.execute(
-                tickets.insert().values(
-                    token_hash=token_hash,
-                    job_id=ticket.job_id,
-                    key=ticket.key,
-                    max_bytes=ticket.max_bytes,
-                    expires_at=int(ticket.expires_at * 1000),
-                    state="open",
-                )
-            )
+        unused = update(tickets).where(tickets.c.job_id == ticket.job_id, tickets.c.state == "open")
+        new = tickets.insert().values(
+            token_hash=token_hash,
+            job_id=ticket.job_id,
+            key=ticket.key,
+            max_bytes=ticket.max_bytes,
+            expires_at=int(ticket.expires_at * 1000),
+            state="open",
+        )
+
+        def work(connection: Connection) -> None:
+            connection.execute(unused.values(state="void"))
+            connection.execute(new)
+
+        await self._db.write(work)
 
     async def take(self, token_hash: str) -> Ticket | None:
         """open → taken, for the one upload that is first. None: unknown, taken, void or expired."""
@@ -43,23 +44,18 @@ class Tickets:
             .values(state="taken")
             .returning(tickets.c.job_id, tickets.c.key, tickets.c.max_bytes, tickets.c.expires_at)
         )
-        async with self._db.write() as connection:
-            row = (await connection.execute(arrow)).one_or_none()
+        row = await self._db.write(lambda connection: connection.execute(arrow).one_or_none())
         if row is None:
             return None
         return Ticket(job_id=row.job_id, key=row.key, max_bytes=row.max_bytes, expires_at=row.expires_at / 1000)
 
     async def settle(self, token_hash: str, *, stored: bool) -> None:
         """taken → stored, or back to open when the upload broke off, so that the sender may try again."""
-        async with self._db.write() as connection:
-            await connection.execute(
-                update(tickets)
-                .where(tickets.c.token_hash == token_hash, tickets.c.state == "taken")
-                .values(state="stored" if stored else "open")
-            )
+        taken = update(tickets).where(tickets.c.token_hash == token_hash, tickets.c.state == "taken")
+        settled = taken.values(state="stored" if stored else "open")
+        await self._db.write(lambda connection: connection.execute(settled).close())
 
     async def reopen(self) -> int:
         """At start-up: uploads that the last process was taking broke off with it. Returns how many."""
-        async with self._db.write() as connection:
-            changed = await connection.execute(update(tickets).where(tickets.c.state == "taken").values(state="open"))
-        return changed.rowcount
+        taken = update(tickets).where(tickets.c.state == "taken").values(state="open")
+        return await self._db.write(lambda connection: connection.execute(taken).rowcount)

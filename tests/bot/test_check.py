@@ -115,8 +115,9 @@ async def test_a_database_that_is_none_or_newer(make_settings: MakeSettings, tmp
     path.write_bytes(b"no database at all" * 100)
     assert "not a database" in await trouble(settings, "database")
     path.unlink()
-    async with opened(settings) as services, services.jobs._db.write() as connection:
-        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    async with opened(settings) as services:
+        newer = "UPDATE alembic_version SET version_num = '9999'"
+        await services.jobs._db.write(lambda connection: connection.exec_driver_sql(newer).close())
     assert "newer Cinecord" in await trouble(settings, "database")
 
 

@@ -49,13 +49,12 @@ class Desk:
         path = await storage.new_temporary()
         path.write_bytes(content)
         await storage.save(job.video_key, path)
-        video = Video(
-            id=job.id, guild_id=1, channel_id=2, user_id=3, operation=job.operation, prompt="parent", parent_id=None,
-            key=job.video_key, seconds=seconds, width=64, height=48, size=len(content), message_id=None,
-            created_at=1, deleted_at=None,
-        )  # fmt: skip
-        await self.services.jobs.rendered(video)
+        rendered = await self.services.jobs.rendered(job.id, size=len(content))
+        assert rendered is not None
+        await self.services.videos.measure(job.id, seconds=seconds, width=64, height=48, size=len(content))
         await self.services.jobs.posted(job.id, channel_id=2, message_id=9)
+        video = await self.services.videos.get(job.id, guild_id=1)
+        assert video is not None
         return video
 
     def kept(self) -> list[str]:

@@ -17,7 +17,7 @@ import pytest
 from bot import rendering
 from bot.cloudflare import LogEntry
 from bot.model import Operation, Request, SourceVideo
-from bot.rendering import ATTEMPTS, Renderer
+from bot.rendering import ATTEMPTS, Outcome
 from bot.services import Services
 from bot.storage import FolderStorage
 from bot.store.database import StoreError
@@ -87,9 +87,15 @@ class Bot:
     model: CloudflareSandbox
     clock: Clock
 
-    @property
-    def renderer(self) -> Renderer:
-        return self.services.renderer
+    async def render(self, job: Job) -> Job | None:
+        return self._job(await self.services.renderer.render(job))
+
+    async def recover(self, job: Job) -> Job | None:
+        return self._job(await self.services.renderer.recover(job))
+
+    def _job(self, outcome: Outcome | None) -> Job | None:
+        assert outcome is None or (outcome.video is not None) == (outcome.job.state is State.RENDERED)
+        return outcome.job if outcome else None
 
     async def claimed(self, request: Request | None = None, user: int = 7, **given: Any) -> Job:
         chosen = request or Request(operation=Operation.GENERATE, prompt="a fox", duration=1)
@@ -155,7 +161,7 @@ async def test_the_model_uploads_to_a_ticket_and_the_job_is_rendered(start: Star
         picture = await bot.keep("images/abc.png", png())
         request = Request(operation=Operation.GENERATE, prompt="a fox", duration=2, image=picture)
         job = await bot.claimed(request)
-        done = await bot.renderer.render(job)
+        done = await bot.render(job)
         assert done is not None
         assert (done.state, done.id, bot.money(done)) == (State.RENDERED, job.id, "charged")
         (call,) = bot.model.calls
@@ -166,7 +172,9 @@ async def test_the_model_uploads_to_a_ticket_and_the_job_is_rendered(start: Star
         assert video is not None
         assert video.seconds == pytest.approx(2, abs=0.1)
         assert (video.prompt, video.user_id, video.message_id, video.key) == ("a fox", 7, None, f"videos/{job.id}.mp4")
-        assert min(video.width, video.height) > 0
+        known = await bot.services.library.measured(video)
+        assert min(known.width, known.height) > 0
+        assert known == await bot.services.videos.get(job.id, guild_id=1)
         assert await bot.services.storage.size(video.key) == video.size > 0
         assert stored_rows(bot.services.settings, "SELECT state FROM tickets") == ["stored"]
 
@@ -175,7 +183,7 @@ async def test_the_model_learns_a_stable_end_user_and_not_who_it_is(start: Start
     async with start() as bot:
         for user in (424242, 424242, 5):
             bot.model.fail_next(Fault.BAD_INPUT)
-            await bot.renderer.render(await bot.claimed(user=user))
+            await bot.render(await bot.claimed(user=user))
         names = [call.input["user"] for call in bot.model.calls]
         assert names[0] == names[1] != names[2]
         assert "424242" not in str([(call.input, call.headers) for call in bot.model.calls])
@@ -186,7 +194,7 @@ async def test_without_a_public_url_media_go_inside_and_the_answer_is_downloaded
         bot.model.zero_data_retention = False
         request = Request(operation=Operation.GENERATE, prompt="a fox", duration=1, image="images/abc.png")
         await bot.keep("images/abc.png", png())
-        done = await bot.renderer.render(await bot.claimed(request))
+        done = await bot.render(await bot.claimed(request))
         assert done is not None
         assert (done.state, bot.money(done)) == (State.RENDERED, "charged")
         (call,) = bot.model.calls
@@ -201,7 +209,7 @@ async def test_an_edit_sends_its_source_and_keeps_its_parent(start: StartBot, tm
         key = await bot.keep("videos/parent.mp4", content)
         source = SourceVideo(key=key, seconds=2.0, width=64, height=48, size=len(content))
         request = Request(operation=Operation.EDIT, prompt="redder", video=source)
-        done = await bot.renderer.render(await bot.claimed(request, parent_id="parent"))
+        done = await bot.render(await bot.claimed(request, parent_id="parent"))
         assert done is not None
         assert done.state is State.RENDERED
         video = await bot.services.videos.get(done.id, guild_id=1)
@@ -217,7 +225,7 @@ async def test_an_edit_sends_its_source_and_keeps_its_parent(start: StartBot, tm
 async def test_a_source_that_is_gone_costs_nothing(start: StartBot, public: bool) -> None:
     async with start(public=public) as bot:
         request = Request(operation=Operation.GENERATE, prompt="x", reference_images=("images/gone.png",))
-        done = await bot.renderer.render(await bot.claimed(request))
+        done = await bot.render(await bot.claimed(request))
         assert done is not None
         assert (done.state, done.reason, bot.money(done)) == (State.FAILED, "preparation failed", "released")
         assert len(bot.model.calls) == NO_CALL
@@ -228,7 +236,7 @@ async def test_media_too_large_to_send_inside_cost_nothing(start: StartBot, monk
     async with start(public=False) as bot:
         await bot.keep("images/abc.png", png())
         request = Request(operation=Operation.GENERATE, prompt="x", image="images/abc.png")
-        done = await bot.renderer.render(await bot.claimed(request))
+        done = await bot.render(await bot.claimed(request))
         assert done is not None
         assert (done.state, bot.money(done), len(bot.model.calls)) == (State.FAILED, "released", NO_CALL)
 
@@ -240,7 +248,7 @@ async def test_media_too_large_to_send_inside_cost_nothing(start: StartBot, monk
 async def test_a_refusal_that_was_not_charged_releases_the_money(start: StartBot, fault: Fault, reason: str) -> None:
     async with start() as bot:
         bot.model.fail_next(fault)
-        done = await bot.renderer.render(await bot.claimed())
+        done = await bot.render(await bot.claimed())
         assert done is not None
         assert (done.state, done.reason, bot.money(done)) == (State.FAILED, reason, "released")
         assert "othing was charged" in (done.reason_text or "")
@@ -252,7 +260,7 @@ async def test_a_refusal_that_was_not_charged_releases_the_money(start: StartBot
 async def test_what_may_have_been_charged_stays_reserved(start: StartBot, fault: Fault, reason: str) -> None:
     async with start(timeout_seconds=1.2 if fault is Fault.UPLOAD_MISSING else 0.4) as bot:
         bot.model.fail_next(fault)
-        done = await bot.renderer.render(await bot.claimed())
+        done = await bot.render(await bot.claimed())
         assert done is not None
         assert (done.state, done.reason, bot.money(done)) == (State.FAILED, reason, "possibly_charged")
         assert "may have been charged" in (done.reason_text or "")
@@ -263,7 +271,7 @@ async def test_what_may_have_been_charged_stays_reserved(start: StartBot, fault:
 async def test_try_later_goes_back_in_line_with_its_money(start: StartBot, fault: Fault) -> None:
     async with start() as bot:
         bot.model.fail_next(fault)
-        done = await bot.renderer.render(await bot.claimed())
+        done = await bot.render(await bot.claimed())
         assert done is not None
         assert (done.state, bot.money(done)) == (State.QUEUED, "reserved")
         assert len(bot.model.calls) == 1
@@ -277,7 +285,7 @@ async def test_a_video_that_arrives_is_kept_whatever_the_answer_was(start: Start
     async with start() as bot:
         bot.model.slow_upload_seconds = 0.2
         bot.model.fail_next(fault)
-        done = await bot.renderer.render(await bot.claimed())
+        done = await bot.render(await bot.claimed())
         assert done is not None
         assert (done.state, bot.money(done)) == (State.RENDERED, "charged")
         assert len(bot.model.calls) == len(bot.model.ledger) == 1
@@ -289,7 +297,7 @@ def test_every_fault_is_tested() -> None:
 
 async def test_a_request_that_the_model_has_no_place_for_names_the_operators_part(start: StartBot) -> None:
     async with start(public=False) as bot:
-        done = await bot.renderer.render(await bot.claimed())
+        done = await bot.render(await bot.claimed())
         assert done is not None
         assert (done.reason, bot.money(done)) == ("upload url required", "released")
 
@@ -299,12 +307,12 @@ async def test_a_request_that_the_model_has_no_place_for_names_the_operators_par
 
 async def test_delays_double_and_after_six_repeats_it_is_over(start: StartBot) -> None:
     async with start() as bot:
-        bot.renderer._jitter = lambda: 0.5
+        bot.services.renderer._jitter = lambda: 0.5
         bot.model.fail_next(Fault.RATE_LIMITED, times=20)
         job = await bot.claimed()
         delays: list[float] = []
         for _ in range(ATTEMPTS):
-            again = await bot.renderer.render(job)
+            again = await bot.render(job)
             assert again is not None
             assert again.state is State.QUEUED
             left = await bot.services.jobs.wake_delayed()
@@ -315,7 +323,7 @@ async def test_delays_double_and_after_six_repeats_it_is_over(start: StartBot) -
             await bot.services.jobs.wake_delayed()
             job = await bot.claim()
         assert delays == pytest.approx([5, 10, 20, 40, 80, 160], abs=1)
-        done = await bot.renderer.render(job)
+        done = await bot.render(job)
         assert done is not None
         assert (done.state, done.reason, bot.money(done)) == (State.FAILED, "try later", "released")
         assert (len(bot.model.calls), job.attempts, ATTEMPTS) == (7, 7, 6)
@@ -324,9 +332,9 @@ async def test_delays_double_and_after_six_repeats_it_is_over(start: StartBot) -
 @pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 2.5), (0.999, 7.5)])
 async def test_jitter_spreads_the_delay(start: StartBot, jitter: float, seconds: float) -> None:
     async with start() as bot:
-        bot.renderer._jitter = lambda: jitter
+        bot.services.renderer._jitter = lambda: jitter
         bot.model.fail_next(Fault.OUT_OF_CAPACITY)
-        await bot.renderer.render(await bot.claimed())
+        await bot.render(await bot.claimed())
         assert await bot.services.jobs.wake_delayed() == pytest.approx(seconds, abs=0.8)
 
 
@@ -334,13 +342,13 @@ async def test_jitter_spreads_the_delay(start: StartBot, jitter: float, seconds:
 async def test_the_models_retry_after_is_followed_up_to_an_hour(start: StartBot, said: float, seconds: float) -> None:
     async with start() as bot:
         bot.model.fail_next(Fault.RATE_LIMITED, retry_after=said)
-        await bot.renderer.render(await bot.claimed())
+        await bot.render(await bot.claimed())
         assert await bot.services.jobs.wake_delayed() == pytest.approx(seconds, abs=1)
 
 
 async def test_a_service_that_cannot_be_reached_is_tried_later(start: StartBot) -> None:
     async with start() as bot, bot.model.outage():
-        done = await bot.renderer.render(await bot.claimed())
+        done = await bot.render(await bot.claimed())
         assert done is not None
         assert (done.state, bot.money(done), len(bot.model.calls)) == (State.QUEUED, "reserved", NO_CALL)
 
@@ -352,7 +360,7 @@ async def test_a_connection_that_breaks_while_it_renders_loses_nothing(start: St
     async with start() as bot:
         bot.model.hold("upload")
         job = await bot.claimed()
-        rendering_it = asyncio.create_task(bot.renderer.render(job))
+        rendering_it = asyncio.create_task(bot.render(job))
         await bot.model.wait_for(lambda: bot.model.calls and bot.model.calls[0].rendered)
         async with bot.model.outage():
             await asyncio.sleep(0.05)
@@ -368,13 +376,13 @@ async def test_a_cancelled_call_is_taken_up_again_without_a_second_one(start: St
     async with start() as bot:
         bot.model.hold("upload")
         job = await bot.claimed()
-        task = asyncio.create_task(bot.renderer.render(job))
+        task = asyncio.create_task(bot.render(job))
         await bot.model.wait_for(lambda: bot.model.calls and bot.model.calls[0].rendered)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         (left,) = await bot.services.jobs.unfinished()
         assert left.state is State.SUBMITTED
-        recovering = asyncio.create_task(bot.renderer.recover(left))
+        recovering = asyncio.create_task(bot.recover(left))
         bot.model.release()
         done = await asyncio.wait_for(recovering, 10)
         assert done is not None
@@ -389,8 +397,8 @@ async def test_recovery_wakes_at_the_upload(start: StartBot, monkeypatch: pytest
         job = await bot.claimed()
         url = await bot.services.storage.upload_url(job.video_key, job_id=job.id, seconds=60, max_bytes=1 << 20)
         assert url is not None
-        recovering = asyncio.create_task(bot.renderer.recover(job))
-        await until(lambda: bot.renderer._arrivals._events)
+        recovering = asyncio.create_task(bot.recover(job))
+        await until(lambda: bot.services.renderer._arrivals._futures)
         assert (await http.put(url, content=clip(tmp_path))).status_code == 201
         done = await asyncio.wait_for(recovering, 20)
         assert done is not None
@@ -402,7 +410,7 @@ async def test_recovery_finds_a_video_long_after_the_timeout(start: StartBot, tm
         job = await bot.claimed()
         await bot.keep(job.video_key, clip(tmp_path))
         bot.clock.ahead = 24 * 3600
-        done = await bot.renderer.recover(job)
+        done = await bot.recover(job)
         assert done is not None
         assert (done.state, bot.money(done), len(bot.model.calls)) == (State.RENDERED, "charged", NO_CALL)
 
@@ -410,7 +418,7 @@ async def test_recovery_finds_a_video_long_after_the_timeout(start: StartBot, tm
 async def test_recovery_gives_up_at_the_timeout_and_not_before(start: StartBot) -> None:
     async with start(timeout_seconds=60) as bot:
         job = await bot.claimed()
-        recovering = asyncio.create_task(bot.renderer.recover(job))
+        recovering = asyncio.create_task(bot.recover(job))
         await asyncio.sleep(0.15)
         assert not recovering.done()
         bot.clock.ahead = 60
@@ -432,7 +440,7 @@ async def test_a_log_that_proves_a_refusal_frees_the_money(start: StartBot, stat
         job = await bot.claimed()
         logged(bot.model, job, status=status)
         bot.clock.ahead = ahead
-        done = await asyncio.wait_for(bot.renderer.recover(job), 10)
+        done = await asyncio.wait_for(bot.recover(job), 10)
         assert done is not None
         assert (done.state, done.reason, bot.money(done)) == (State.FAILED, "refused", "released")
         assert "Nothing was charged" in (done.reason_text or "")
@@ -443,7 +451,7 @@ async def test_a_log_that_proves_nothing_frees_nothing(start: StartBot, status: 
     async with start(timeout_seconds=0.3) as bot:
         job = await bot.claimed()
         logged(bot.model, job, status=status, success=success)
-        done = await asyncio.wait_for(bot.renderer.recover(job), 10)
+        done = await asyncio.wait_for(bot.recover(job), 10)
         assert done is not None
         assert (done.reason, bot.money(done)) == ("outcome unknown", "possibly_charged")
 
@@ -461,7 +469,7 @@ def test_what_a_log_entry_proves(cost: Decimal | None, status: int | None, succe
 async def test_without_a_readable_log_the_search_goes_on(start: StartBot, tmp_path: Path) -> None:
     async with start(timeout_seconds=60) as bot, bot.model.outage():
         job = await bot.claimed()
-        recovering = asyncio.create_task(bot.renderer.recover(job))
+        recovering = asyncio.create_task(bot.recover(job))
         await asyncio.sleep(0.2)
         assert not recovering.done()
         await bot.keep(job.video_key, clip(tmp_path))
@@ -475,7 +483,7 @@ async def test_an_outage_of_the_storage_is_no_news_of_the_video(start: StartBot,
         videos = bot.services.settings.storage.path / "videos"
         videos.symlink_to("videos")  # a loop: every look fails
         job = await bot.claimed()
-        recovering = asyncio.create_task(bot.renderer.recover(job))
+        recovering = asyncio.create_task(bot.recover(job))
         await asyncio.sleep(0.15)
         assert not recovering.done()
         videos.unlink()
@@ -492,7 +500,7 @@ async def test_a_paid_video_that_cannot_be_read_is_kept_all_the_same(start: Star
     async with start() as bot:
         job = await bot.claimed()
         await bot.keep(job.video_key, b"\x00\x00\x00\x18ftypmp42 and then nothing")
-        done = await bot.renderer.recover(job)
+        done = await bot.recover(job)
         assert done is not None
         assert (done.state, bot.money(done)) == (State.RENDERED, "charged")
         video = await bot.services.videos.get(job.id, guild_id=1)
@@ -503,7 +511,7 @@ async def test_a_paid_video_that_cannot_be_read_is_kept_all_the_same(start: Star
 async def test_a_link_that_works_at_last_saves_a_paid_video(start: StartBot, monkeypatch: pytest.MonkeyPatch) -> None:
     async with start(public=False) as bot:
         bot.model.zero_data_retention, bot.model.link_seconds = False, -10.0
-        real = bot.renderer._cloudflare.download
+        real = bot.services.renderer._cloudflare.download
         tries = 0
 
         async def download(url: str, to: Path, *, max_bytes: int) -> int:
@@ -514,8 +522,8 @@ async def test_a_link_that_works_at_last_saves_a_paid_video(start: StartBot, mon
                 url = bot.model.sign(url.rpartition("/")[2].partition("?")[0])
             return await real(url, to, max_bytes=max_bytes)
 
-        monkeypatch.setattr(bot.renderer._cloudflare, "download", download)
-        done = await bot.renderer.render(await bot.claimed())
+        monkeypatch.setattr(bot.services.renderer._cloudflare, "download", download)
+        done = await bot.render(await bot.claimed())
         assert done is not None
         assert (done.state, tries, len(bot.model.calls)) == (State.RENDERED, 2, 1)
 
@@ -523,7 +531,7 @@ async def test_a_link_that_works_at_last_saves_a_paid_video(start: StartBot, mon
 async def test_a_paid_video_whose_link_is_dead_is_charged_and_says_so(start: StartBot) -> None:
     async with start(public=False) as bot:
         bot.model.zero_data_retention, bot.model.link_seconds = False, -10.0
-        done = await bot.renderer.render(await bot.claimed())
+        done = await bot.render(await bot.claimed())
         assert done is not None
         assert (done.state, done.reason, bot.money(done)) == (State.FAILED, "download failed", "charged")
         assert "made and charged" in (done.reason_text or "")
@@ -549,7 +557,7 @@ async def test_an_outage_of_the_database_does_not_lose_the_outcome(
         faults = {"fail": Fault.BAD_INPUT, "requeue": Fault.RATE_LIMITED}
         if method in faults:
             bot.model.fail_next(faults[method])
-        done = await bot.renderer.render(await bot.claimed())
+        done = await bot.render(await bot.claimed())
         assert done is not None
         states = {"rendered": State.RENDERED, "fail": State.FAILED, "requeue": State.QUEUED}
         assert (done.state, failures, len(bot.model.calls)) == (states[method], 0, 1)
@@ -563,7 +571,7 @@ async def test_a_job_that_somebody_else_ended_is_left_alone(start: StartBot, fau
         if fault:
             bot.model.fail_next(fault)
         await bot.services.jobs.fail(job.id, State.SUBMITTED, reason="other", text="x", settled=Settled.RELEASED)
-        task = asyncio.create_task(bot.renderer.render(job))
+        task = asyncio.create_task(bot.render(job))
         bot.model.release()
         assert await asyncio.wait_for(task, 10) is None
         now = await bot.services.jobs.get(job.id)
@@ -575,7 +583,7 @@ async def test_submitted_is_on_disk_before_the_call_leaves(start: StartBot) -> N
     async with start() as bot:
         bot.model.hold("render")
         job = await bot.claimed()
-        task = asyncio.create_task(bot.renderer.render(job))
+        task = asyncio.create_task(bot.render(job))
         await bot.model.wait_for_call()
         path = bot.services.settings.database.url.removeprefix("sqlite+aiosqlite:///")
         with closing(sqlite3.connect(path)) as connection:

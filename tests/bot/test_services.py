@@ -59,7 +59,7 @@ async def test_after_closing_no_task_no_file_and_no_port_is_left(
         path = tmp_path / "files" / "videos"
         path.mkdir()
         (path / "a.mp4").write_bytes(clip(tmp_path))
-        assert await services.filmstrip(video("videos/a.mp4"), tmp_path / "strip.jpg")
+        assert await services.library.filmstrip(video("videos/a.mp4"), tmp_path / "strip.jpg")
         async with httpx.AsyncClient() as http:
             assert (await http.get(f"http://127.0.0.1:{port}/healthz")).status_code == 200
     assert asyncio.all_tasks() == tasks
@@ -99,7 +99,7 @@ async def test_health_names_what_is_ill(make_settings: MakeSettings, tmp_path: P
         answer = await http.get("/healthz")
         assert (answer.status_code, answer.json()["checks"]) == (503, {"database": True, "storage": False})
         (tmp_path / "files" / "videos").unlink()
-        await services.jobs._db.engine.dispose()
+        await services.jobs._db.close()
         for path in (tmp_path / "data").iterdir():
             path.unlink()
         (tmp_path / "data" / "cinecord.db").write_bytes(b"this is no database" * 100)
@@ -153,10 +153,10 @@ async def test_a_filmstrip_or_nothing(make_settings: MakeSettings, tmp_path: Pat
         (tmp_path / "files" / "videos" / "a.mp4").write_bytes(clip(tmp_path))
         (tmp_path / "files" / "videos" / "b.mp4").write_bytes(b"no video")
         out = tmp_path / "strip.jpg"
-        assert await services.filmstrip(video("videos/b.mp4"), out) is None
-        assert await services.filmstrip(video("videos/gone.mp4"), out) is None
+        assert await services.library.filmstrip(video("videos/b.mp4"), out) is None
+        assert await services.library.filmstrip(video("videos/gone.mp4"), out) is None
         assert not out.exists()
-        assert await services.filmstrip(video("videos/a.mp4"), out) == out
+        assert await services.library.filmstrip(video("videos/a.mp4"), out) == out
         assert out.read_bytes()[:2] == b"\xff\xd8"
 
 

@@ -11,7 +11,7 @@ from bot.config import QueueSettings
 from bot.model import Operation, Request
 from bot.store.database import Database
 from bot.store.jobs import Jobs
-from bot.store.records import Job, NewJob, Video
+from bot.store.records import Job, NewJob
 
 NOVEMBER = 1_795_000_000_000
 """2026-11-18, in milliseconds."""
@@ -48,8 +48,9 @@ class Queue:
         return job
 
     async def rows(self, table: Table) -> list[dict[str, Any]]:
-        async with self.database.read() as connection:
-            return [dict(row) for row in (await connection.execute(select(table))).mappings()]
+        return await self.database.read(
+            lambda connection: [dict(row) for row in connection.execute(select(table)).mappings()]
+        )
 
 
 def new_job(user: int = 1, guild: int = 1, **given: Any) -> NewJob:
@@ -63,27 +64,6 @@ def new_job(user: int = 1, guild: int = 1, **given: Any) -> NewJob:
         "upload_limit": 10 << 20,
     }
     return NewJob(**(values | given))
-
-
-def video_of(job: Job, **given: Any) -> Video:
-    values: dict[str, Any] = {
-        "id": job.id,
-        "guild_id": job.guild_id,
-        "channel_id": job.channel_id,
-        "user_id": job.user_id,
-        "operation": job.operation,
-        "prompt": job.request.prompt,
-        "parent_id": job.parent_id,
-        "key": job.video_key,
-        "seconds": 8.0,
-        "width": 848,
-        "height": 480,
-        "size": 1000,
-        "message_id": None,
-        "created_at": NOVEMBER,
-        "deleted_at": None,
-    }
-    return Video(**(values | given))
 
 
 def limits(**given: int) -> QueueSettings:

@@ -2,60 +2,74 @@
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Connection, select, text
 
-from bot.store.database import Database, StoreError
+from bot.store.database import PRAGMAS, Database, StoreError
 from bot.store.migrate import upgrade
 from bot.store.tables import keys
 from tests.bot.store.queues import url_of
 
 
 async def names(database: Database) -> set[str]:
-    async with database.read() as connection:
-        return {row.name for row in await connection.execute(keys.select())}
+    return await database.read(lambda connection: set(connection.execute(select(keys.c.name)).scalars()))
 
 
 async def put(database: Database, name: str) -> None:
-    async with database.write() as connection:
-        await connection.execute(keys.insert().values(name=name, value="x"))
+    row = keys.insert().values(name=name, value="x")
+    await database.write(lambda connection: connection.execute(row).close())
 
 
 @pytest.mark.parametrize(
     ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("busy_timeout", 5000), ("foreign_keys", 1)]
 )
-async def test_a_pragma_is_in_force_on_every_connection_of_the_pool(
-    database: Database, pragma: str, value: object
-) -> None:
-    async def ask(together: asyncio.Barrier) -> object:
-        async with database.read() as connection:
-            await together.wait()  # so that each asks on a connection of its own
-            return (await connection.exec_driver_sql(f"PRAGMA {pragma}")).scalar_one()
+async def test_a_pragma_is_in_force_on_both_connections(database: Database, pragma: str, value: object) -> None:
+    def ask(connection: Connection) -> object:
+        return connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one()
 
-    together = asyncio.Barrier(4)
-    assert await asyncio.gather(*(ask(together) for _ in range(4))) == [value] * 4
+    assert await database.read(ask) == value
+    assert await database.write(ask) == value
 
 
 async def test_a_write_locks_at_its_begin_and_a_read_does_not(database: Database, tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "cinecord.db", timeout=0, isolation_level=None)) as other:
-        async with database.read():
+    def lock(_: Connection) -> None:
+        with closing(sqlite3.connect(tmp_path / "cinecord.db", timeout=0, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             other.execute("ROLLBACK")
-        async with database.write():
-            with pytest.raises(sqlite3.OperationalError, match="locked"):
-                other.execute("BEGIN IMMEDIATE")
+
+    await database.read(lock)
+    with pytest.raises(StoreError, match="locked"):
+        await database.write(lock)
 
 
 async def test_a_read_sees_one_state_while_others_write(database: Database) -> None:
     await put(database, "before")
-    async with database.read() as connection:
-        first = (await connection.execute(keys.select())).all()
-        await put(database, "after")
-        assert (await connection.execute(keys.select())).all() == first
+    looked, written = threading.Event(), threading.Event()
+
+    def look_twice(connection: Connection) -> tuple[int, int]:
+        first = len(connection.execute(keys.select()).all())
+        looked.set()
+        assert written.wait(5)
+        return first, len(connection.execute(keys.select()).all())
+
+    reading = asyncio.create_task(database.read(look_twice))
+    await asyncio.to_thread(looked.wait, 5)
+    await put(database, "after")
+    written.set()
+    assert await reading == (1, 1)
     assert await names(database) == {"before", "after"}
+
+
+async def test_the_event_loop_goes_on_while_a_transaction_waits(database: Database) -> None:
+    gate = threading.Event()
+    waiting = asyncio.create_task(database.write(lambda _: gate.wait(5)))
+    await asyncio.sleep(0.01)
+    gate.set()
+    assert await waiting is True
 
 
 class Trouble(BaseException):
@@ -63,22 +77,20 @@ class Trouble(BaseException):
 
 
 @pytest.mark.parametrize("trouble", [ValueError("no"), Trouble(), asyncio.CancelledError()])
-async def test_an_exception_in_the_block_keeps_nothing(database: Database, trouble: BaseException) -> None:
-    async def fail() -> None:
-        async with database.write() as connection:
-            await connection.execute(keys.insert().values(name="half", value="x"))
-            raise trouble
+async def test_an_exception_in_the_transaction_keeps_nothing(database: Database, trouble: BaseException) -> None:
+    def fail(connection: Connection) -> None:
+        connection.execute(keys.insert().values(name="half", value="x"))
+        raise trouble
 
     with pytest.raises(type(trouble)):
-        await fail()
+        await database.write(fail)
     assert await names(database) == set()
     await put(database, "next")
 
 
 @pytest.mark.parametrize("steps", range(12))
-async def test_a_cancelled_writer_leaves_no_lock_and_no_connection(database: Database, steps: int) -> None:
-    """Cancelled at another point each time: waiting for the lock, connecting, in BEGIN, in the block, in COMMIT."""
-    pool = database.engine.pool
+async def test_a_cancelled_writer_leaves_no_lock_and_no_half(database: Database, steps: int) -> None:
+    """Cancelled at another point each time: opening, waiting for its turn, at work."""
 
     async def work() -> None:
         for number in range(3):
@@ -94,8 +106,19 @@ async def test_a_cancelled_writer_leaves_no_lock_and_no_connection(database: Dat
     async with asyncio.timeout(5):
         await put(database, "next")
         assert "next" in await names(database)
-        await asyncio.gather(*(names(database) for _ in range(8)))
-    assert pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_a_transaction_whose_caller_is_cancelled_runs_all_the_same(database: Database) -> None:
+    gate = threading.Event()
+    first = asyncio.create_task(database.write(lambda _: gate.wait(5)))
+    second = asyncio.create_task(put(database, "kept"))
+    await asyncio.sleep(0.01)
+    second.cancel()
+    gate.set()
+    await first
+    await asyncio.gather(second, return_exceptions=True)
+    await put(database, "next")
+    assert await names(database) == {"kept", "next"}
 
 
 async def test_a_hundred_writers_wait_their_turn(database: Database) -> None:
@@ -105,19 +128,17 @@ async def test_a_hundred_writers_wait_their_turn(database: Database) -> None:
 
 async def test_bad_sql_is_a_store_error_with_the_members_sentence(database: Database) -> None:
     with pytest.raises(StoreError, match="no such table") as caught:
-        async with database.write() as connection:
-            await connection.execute(text("INSERT INTO elsewhere VALUES (1)"))
+        await database.write(lambda connection: connection.execute(text("INSERT INTO elsewhere VALUES (1)")))
     assert "nothing was charged" in caught.value.sentence
     assert "table" not in caught.value.sentence
     with pytest.raises(StoreError, match="no such table"):
-        async with database.read() as connection:
-            await connection.execute(text("SELECT * FROM elsewhere"))
+        await database.read(lambda connection: connection.execute(text("SELECT * FROM elsewhere")))
 
 
 async def test_an_errors_text_holds_no_values(database: Database) -> None:
+    bad = keys.insert().values(name="my prompt", value=None)
     with pytest.raises(StoreError) as caught:
-        async with database.write() as connection:
-            await connection.execute(keys.insert().values(name="my prompt", value=None))
+        await database.write(lambda connection: connection.execute(bad))
     assert "NOT NULL" in caught.value.cause
     assert "my prompt" not in caught.value.cause
 
@@ -161,13 +182,10 @@ async def test_a_read_only_database_is_a_store_error_for_who_writes(database: Da
 
 
 async def test_a_database_that_somebody_holds_is_a_store_error_and_then_works(
-    database: Database, tmp_path: Path
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def impatient(connection: sqlite3.Connection, _: object) -> None:
-        connection.execute("PRAGMA busy_timeout=20")
-
-    event.listen(database.engine.sync_engine, "connect", impatient)
-    await database.engine.dispose()
+    monkeypatch.setitem(PRAGMAS, "busy_timeout", "20")
+    await database.close()
     with closing(sqlite3.connect(tmp_path / "cinecord.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="locked"):

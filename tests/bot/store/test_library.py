@@ -1,14 +1,14 @@
 """The library of videos: by id, by what was typed, by lineage, and deletion once."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
+from bot.model import Operation, Request
 from bot.store.records import Video
 from bot.store.tables import videos as rows
 from bot.store.videos import LINEAGE_LIMIT, Videos
-from tests.bot.store.queues import NOVEMBER, Queue, video_of
+from tests.bot.store.queues import Queue
 
 
 @pytest.fixture
@@ -16,13 +16,16 @@ def videos(queue: Queue) -> Videos:
     return Videos(queue.database, clock=lambda: 5.25)
 
 
-async def made(queue: Queue, *, guild: int = 1, posted: bool = True, parent: str | None = None, **given: Any) -> Video:
-    job = await queue.claimed(guild=guild, parent_id=parent)
-    video = video_of(job, **given)
-    await queue.jobs.rendered(video)
+async def made(
+    queue: Queue, *, guild: int = 1, posted: bool = True, parent: str | None = None, prompt: str = "a video"
+) -> Video:
+    request = Request(operation=Operation.GENERATE, prompt=prompt)
+    job = await queue.claimed(guild=guild, parent_id=parent, request=request)
+    rendered = await queue.jobs.rendered(job.id, size=1000)
+    assert rendered is not None
     if posted:
         await queue.jobs.posted(job.id, channel_id=77, message_id=88)
-    return video
+    return rendered[1]
 
 
 async def test_a_video_is_found_in_its_own_guild_only(queue: Queue, videos: Videos) -> None:
@@ -35,8 +38,8 @@ async def test_a_video_is_found_in_its_own_guild_only(queue: Queue, videos: Vide
 
 
 async def test_recent_videos_are_the_posted_ones_newest_first(queue: Queue, videos: Videos) -> None:
-    old = await made(queue, prompt="A fox", created_at=NOVEMBER)
-    new = await made(queue, prompt="A 100% red FOX", created_at=NOVEMBER + 1)
+    old = await made(queue, prompt="A fox")
+    new = await made(queue, prompt="A 100% red FOX")
     await made(queue, posted=False)
     await made(queue, guild=2)
     gone = await made(queue)

@@ -34,16 +34,14 @@ async def test_an_empty_database_becomes_what_the_tables_say(tmp_path: Path) -> 
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
 
-    async with database.read() as connection:
-        assert await connection.run_sync(differences) == []
+    assert await database.read(differences) == []
     await database.close()
 
 
 async def test_the_migrations_write_the_same_schema_as_the_tables(database: Database, tmp_path: Path) -> None:
     """Checks and partial indexes too, which Alembic's comparison does not look at."""
     other = Database(url_of(tmp_path / "direct.db"))
-    async with other.write() as connection:
-        await connection.run_sync(metadata.create_all)
+    await other.write(metadata.create_all)
 
     def details(connection: Connection) -> list[str]:
         found = connection.execute(
@@ -51,8 +49,7 @@ async def test_the_migrations_write_the_same_schema_as_the_tables(database: Data
         )
         return sorted(" ".join(row.sql.replace(",", " , ").split()) for row in found)
 
-    async with database.read() as one, other.read() as two:
-        migrated, direct = await one.run_sync(details), await two.run_sync(details)
+    migrated, direct = await database.read(details), await other.read(details)
     await other.close()
     assert migrated == direct
 
@@ -64,8 +61,7 @@ async def test_a_second_upgrade_changes_nothing(database: Database, tmp_path: Pa
 
 
 async def test_a_database_of_a_newer_cinecord_is_refused_untouched(database: Database, tmp_path: Path) -> None:
-    async with database.write() as connection:
-        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await database.write(lambda c: c.execute(text("UPDATE alembic_version SET version_num = '9999'")).close())
     before = schema(tmp_path / "cinecord.db")
     with pytest.raises(StoreError, match=r"newer Cinecord.*9999.*update the bot"):
         await upgrade(database)
@@ -92,8 +88,7 @@ async def test_the_downgrade_takes_everything_away_again(database: Database, tmp
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
 
-    async with database.write() as connection:
-        await connection.run_sync(down)
+    await database.write(down)
     assert schema(tmp_path / "cinecord.db") == [
         ("table", "alembic_version", "alembic_version"),
     ]

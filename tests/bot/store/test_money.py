@@ -10,15 +10,14 @@ from bot.store import ledger as books
 from bot.store.ledger import month_of
 from bot.store.records import Job, Settled, State
 from bot.store.tables import job_files, jobs, lane_members, lanes, ledger, spending
-from tests.bot.store.queues import NOVEMBER, Queue, new_job, video_of
+from tests.bot.store.queues import NOVEMBER, Queue, new_job
 
 MakeQueue = Callable[..., Queue]
 MONTH = 31 * 24 * 3600 * 1000
 
 
 async def spent(queue: Queue) -> int:
-    async with queue.database.read() as connection:
-        return await books.spent(connection, now=queue.clock.now)
+    return await queue.database.read(lambda connection: books.spent(connection, now=queue.clock.now))
 
 
 async def entry(queue: Queue, job: Job) -> tuple[str, int, bool]:
@@ -30,7 +29,7 @@ async def test_a_price_is_reserved_at_acceptance_and_charged_when_rendered(queue
     job = await queue.claimed(price=640_000)
     assert await entry(queue, job) == ("reserved", 640_000, False)
     assert await spent(queue) == 640_000
-    await queue.jobs.rendered(video_of(job))
+    await queue.jobs.rendered(job.id, size=1000)
     assert await entry(queue, job) == ("charged", 640_000, True)
     await queue.jobs.fail(job.id, State.RENDERED, reason="undeliverable", text="x", settled=Settled.RELEASED)
     assert await entry(queue, job) == ("charged", 640_000, True), "what was settled stays so"

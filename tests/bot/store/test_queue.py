@@ -7,14 +7,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, Engine, event
 
 from bot.config import QueueSettings
 from bot.errors import LineFull
 from bot.store.jobs import in_turns
 from bot.store.records import Job, Settled, State
 from bot.store.tables import job_files, jobs, lane_members, lanes, ledger, spending, videos
-from tests.bot.store.queues import Queue, new_job, video_of
+from tests.bot.store.queues import Queue, new_job
 
 MakeQueue = Callable[..., Queue]
 EVERYTHING = (jobs, job_files, lanes, lane_members, ledger, spending)
@@ -84,7 +84,7 @@ async def test_a_rendered_job_still_counts_as_running(make_queue: MakeQueue) -> 
     queue = make_queue(per_guild_running=1)
     job = await queue.claimed()
     await queue.accept(2)
-    await queue.jobs.rendered(video_of(job))
+    await queue.jobs.rendered(job.id, size=1000)
     assert await queue.jobs.claim(room=1) is None
     await queue.jobs.posted(job.id, channel_id=1, message_id=1)
     assert await queue.jobs.claim(room=1) is not None
@@ -100,8 +100,8 @@ async def test_no_room_claims_nothing(queue: Queue) -> None:
 async def test_a_paused_lane_is_passed_over(queue: Queue) -> None:
     await queue.accept(1, guild=1)
     await queue.accept(1, guild=2)
-    async with queue.database.write() as connection:
-        await connection.execute(lanes.update().where(lanes.c.guild_id == 1).values(paused=True))
+    pause = lanes.update().where(lanes.c.guild_id == 1).values(paused=True)
+    await queue.database.write(lambda connection: connection.execute(pause).close())
     assert [job.guild_id for job in await drained(queue)] == [2]
 
 
@@ -197,7 +197,7 @@ async def test_many_claims_at_once_take_each_job_once(make_queue: MakeQueue, apa
 async def test_of_two_that_post_one_wins(make_queue: MakeQueue, apart: bool) -> None:
     one, other = make_queue(), make_queue(apart=apart)
     job = await one.claimed()
-    rendered = await asyncio.gather(*(queue.jobs.rendered(video_of(job)) for queue in (one, other)))
+    rendered = await asyncio.gather(*(queue.jobs.rendered(job.id, size=1000) for queue in (one, other)))
     assert sum(found is not None for found in rendered) == 1
     work = [queue.jobs.posted(job.id, channel_id=4, message_id=message) for message, queue in ((1, one), (2, other))]
     posted = await asyncio.gather(*work)
@@ -217,9 +217,9 @@ async def test_a_cancel_and_a_claim_at_once_never_both_win(make_queue: MakeQueue
 
 async def test_arrows_that_do_not_exist_change_nothing(queue: Queue) -> None:
     job = await queue.accept()
-    assert await queue.jobs.rendered(video_of(job)) is None
+    assert await queue.jobs.rendered(job.id, size=1000) is None
     assert await queue.jobs.posted(job.id, channel_id=1, message_id=1) is None
-    assert await queue.jobs.requeue(job.id, delay=0) is False
+    assert await queue.jobs.requeue(job.id, delay=0) is None
     assert await queue.jobs.fail(job.id, State.SUBMITTED, reason="x", text="x", settled=Settled.RELEASED) is None
     assert await queue.jobs.get(job.id) == job
     assert [row["state"] for row in await queue.rows(ledger)] == ["reserved"]
@@ -240,8 +240,11 @@ async def test_times_and_attempts_are_written_down(queue: Queue) -> None:
     job = await queue.jobs.claim(room=1)
     assert job is not None
     assert job.attempts == 2
-    rendered = await queue.jobs.rendered(video_of(job))
-    assert rendered is not None
+    both = await queue.jobs.rendered(job.id, size=1000)
+    assert both is not None
+    rendered, video = both
+    assert (video.id, video.key, video.seconds, video.size) == (job.id, job.video_key, 8, 1000)
+    assert not video.measured
     assert rendered.rendered_at is not None
     posted = await queue.jobs.posted(job.id, channel_id=1, message_id=3)
     assert posted is not None
@@ -263,7 +266,7 @@ async def test_a_failure_keeps_its_reason(queue: Queue) -> None:
 async def test_the_unfinished_are_the_submitted_and_the_rendered(queue: Queue) -> None:
     submitted, rendered, posted = [await queue.claimed() for _ in range(3)]
     for job in (rendered, posted):
-        await queue.jobs.rendered(video_of(job))
+        await queue.jobs.rendered(job.id, size=1000)
     await queue.jobs.posted(posted.id, channel_id=1, message_id=1)
     await queue.accept()
     found = {job.id: job.state for job in await queue.jobs.unfinished()}
@@ -323,7 +326,7 @@ async def test_files_belong_to_the_jobs_that_need_them(queue: Queue) -> None:
 # --- what a claim costs
 
 
-def plans(queue: Queue, path: Path) -> Callable[[], list[str]]:
+def plans(path: Path) -> Callable[[], list[str]]:
     """Record every statement from here on; the function returned gives SQLite's plan of each."""
     said: list[tuple[str, tuple[object, ...]]] = []
 
@@ -331,9 +334,10 @@ def plans(queue: Queue, path: Path) -> Callable[[], list[str]]:
         if statement.startswith(("SELECT", "UPDATE")):
             said.append((statement, parameters))
 
-    event.listen(queue.database.engine.sync_engine, "before_cursor_execute", record)
+    event.listen(Engine, "before_cursor_execute", record)
 
     def explain() -> list[str]:
+        event.remove(Engine, "before_cursor_execute", record)
         with closing(sqlite3.connect(path)) as connection:
             rows = [connection.execute(f"EXPLAIN QUERY PLAN {sql}", given).fetchall() for sql, given in said]
         return [row[3] for found in rows for row in found]
@@ -343,7 +347,7 @@ def plans(queue: Queue, path: Path) -> Callable[[], list[str]]:
 
 async def test_a_claim_walks_short_indexes_and_sorts_nothing(queue: Queue, tmp_path: Path) -> None:
     await queue.accept()
-    explain = plans(queue, tmp_path / "cinecord.db")
+    explain = plans(tmp_path / "cinecord.db")
     assert await queue.jobs.claim(room=1) is not None
     steps = explain()
     assert not [step for step in steps if "TEMP B-TREE" in step]
@@ -359,7 +363,7 @@ async def test_a_claim_walks_short_indexes_and_sorts_nothing(queue: Queue, tmp_p
 async def test_looking_for_the_delayed_reads_their_index_only(queue: Queue, tmp_path: Path) -> None:
     job = await queue.claimed()
     await queue.jobs.requeue(job.id, delay=0)
-    explain = plans(queue, tmp_path / "cinecord.db")
+    explain = plans(tmp_path / "cinecord.db")
     await queue.jobs.wake_delayed()
     steps = [step for step in explain() if " jobs" in step]
     assert steps
@@ -378,13 +382,16 @@ async def test_a_claim_takes_as_many_steps_with_much_waiting_as_with_little(queu
 
         for user in range(users):
             await queue.accept(user % 50, guild=user % 5)
-        async with queue.database.read() as connection:
-            raw = (await connection.get_raw_connection()).driver_connection
+
+        def work(connection: Connection) -> None:
+            raw = connection.connection.driver_connection
             assert raw is not None
-            await raw.set_progress_handler(count, 10)
-            guild = (await connection.execute(queue.jobs._next_lane)).scalar_one()
-            await connection.execute(queue.jobs._next_job, {"guild": guild})
-            await raw.set_progress_handler(None, 0)
+            raw.set_progress_handler(count, 10)
+            guild = connection.execute(queue.jobs._next_lane).scalar_one()
+            connection.execute(queue.jobs._next_job, {"guild": guild})
+            raw.set_progress_handler(None, 0)
+
+        await queue.database.read(work)
         return steps
 
     assert await cost(250) <= 2 * await cost(10) + 10

@@ -18,7 +18,7 @@ from bot.store.records import Settled, State
 from bot.store.tables import jobs as job_rows
 from bot.store.tables import lane_members, lanes, ledger, spending
 from tests.bot.parts import empty_database
-from tests.bot.store.queues import Clock, Queue, limits, new_job, url_of, video_of
+from tests.bot.store.queues import Clock, Queue, limits, new_job, url_of
 
 GUILD_RUNNING, USER_RUNNING, GUILD_WAITING, USER_WAITING, BUDGET = 2, 1, 4, 3, 1_500
 ARROWS = {
@@ -164,7 +164,7 @@ class QueueMachine(RuleBasedStateMachine):
     def render(self, data: st.DataObject) -> None:
         name = self.pick(data, "submitted")
         job = self.run(self.jobs.get(name))
-        assert self.run(self.jobs.rendered(video_of(job))) is not None
+        assert self.run(self.jobs.rendered(job.id, size=1000)) is not None
         self.model[name].state, self.model[name].money = "rendered", "charged"
 
     @precondition(lambda self: self.have("rendered"))

@@ -21,7 +21,9 @@ async def journey(tmp_path: Path) -> AsyncIterator[Journey]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def _module_journey(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> AsyncIterator[Journey]:
+async def _module_journey(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> AsyncIterator[Journey]:
     made = Journey(tmp_path_factory.mktemp("journey"))
     await made.open()
     await made.start(**getattr(request.module, "SETTINGS", {}))

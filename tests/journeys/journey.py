@@ -44,7 +44,9 @@ class Place:
 class Journey:
     """The bot, what it talks to, and what a person or an operator can see of it. `env` are the bot's settings."""
 
-    def __init__(self, folder: Path, *, public: bool = True, discord: Row | None = None, model: Row | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, public: bool = True, discord: Row | None = None, model: Row | None = None
+    ) -> None:
         openapi = OPENAPI if OPENAPI.is_file() else None
         self.folder = folder
         self.discord = DiscordSandbox(DISCORD_TOKEN, openapi=openapi, **(discord or {}))
@@ -109,7 +111,9 @@ class Journey:
         group = self.process.pid
         self.process.kill()
         await self._ended()
-        await self.until(lambda: not members_of(group), f"the processes that the bot left behind: {members_of(group)}", 5)
+        await self.until(
+            lambda: not members_of(group), f"the processes that the bot left behind: {members_of(group)}", 5
+        )
 
     async def restart(self) -> None:
         await self.kill()
@@ -150,7 +154,14 @@ class Journey:
         return Place(self.discord, f"{name} {self._places}")
 
     async def ask(
-        self, member: Member, channel: Channel, prompt: str, command: str = "generate", *, force: bool = False, **options: Any
+        self,
+        member: Member,
+        channel: Channel,
+        prompt: str,
+        command: str = "generate",
+        *,
+        force: bool = False,
+        **options: Any,
     ) -> Interaction:
         """/video …, answered within Discord's 3 seconds."""
         self.prompts.append(prompt)
@@ -181,13 +192,15 @@ class Journey:
     async def click(self, member: Member, message: Message, label: str) -> Interaction:
         return await self.answered(await member.click(message, label))
 
-    async def submit(self, member: Member, opened: Interaction, values: Row | None = None, *, force: bool = False) -> Interaction:
+    async def submit(
+        self, member: Member, opened: Interaction, values: Row | None = None, *, force: bool = False
+    ) -> Interaction:
         self.prompts += [value for value in (values or {}).values() if isinstance(value, str) and len(value) > 3]
         return await self.answered(await member.submit(opened, values, force=force))
 
     # --- what people see
 
-    async def until(self, condition: Callable[[], T], what: str, seconds: float = 15) -> T:
+    async def until(self, condition: Callable[[], T | None], what: str, seconds: float = 15) -> T:
         """The condition's first true value. It may also look at files and tables, so it is asked again every 20 ms."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
@@ -218,7 +231,7 @@ class Journey:
     async def make(self, place: Place, prompt: str = "a lighthouse in the rain", **options: Any) -> Message:
         """A posted video of alice's, with no card left."""
         before, messages = len(videos(place.channel)), len(place.channel.messages)
-        await self.told(await self.ask(place.alice, place.channel, prompt, **({"duration": 3} | options)))
+        await self.told(await self.ask(place.alice, place.channel, prompt, **dict[str, Any]({"duration": 3} | options)))
         message = await self.video(place.channel, before + 1)
         await self.until(lambda: len(place.channel.messages) == messages + 1, "the card to go")
         return message

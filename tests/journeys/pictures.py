@@ -65,7 +65,7 @@ def clip(seconds: float = 3.0, container: str = "mp4", size: tuple[int, int] = (
 
 def look_at(video: bytes) -> tuple[float, int, int]:
     """Seconds, width and height of a video."""
-    with av.open(BytesIO(video)) as container:
+    with av.open(BytesIO(video), "r") as container:
         stream = container.streams.video[0]
         frames = sum(1 for _ in container.decode(stream))
         return frames / 24, stream.width, stream.height

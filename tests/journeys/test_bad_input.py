@@ -87,13 +87,15 @@ async def test_a_value_that_no_client_offers(shared: Journey, place: Place, opti
         ("../../etc/passwd", b"root:x:0:0", "text file"),
     ],
 )
-async def test_a_file_that_is_no_good_picture(shared: Journey, place: Place, name: str, data: bytes, words: str) -> None:
+async def test_a_file_that_is_no_good_picture(
+    shared: Journey, place: Place, name: str, data: bytes, words: str
+) -> None:
     sent = await shared.ask(place.alice, place.channel, "from this picture", force=True, image=File(name, data))
     assert words in await refused(shared, place, sent)
 
 
 async def test_one_bad_reference_among_good_ones_refuses_all(shared: Journey, place: Place) -> None:
-    good = {f"image{n}": File(f"{n}.png", picture(size=(40 + n, 40))) for n in range(1, 4)}
+    good: dict[str, Any] = {f"image{n}": File(f"{n}.png", picture(size=(40 + n, 40))) for n in range(1, 4)}
     sent = await shared.ask(
         place.alice, place.channel, "a group picture", "reference", **good, image4=File("four.png", b"not one")
     )

@@ -1,5 +1,7 @@
 """What people do with a posted video: extend, edit, ask again, look at it, delete it. One bot for all walks."""
 
+from typing import Any
+
 import pytest
 from journey import Journey, Place, button, video_id, videos
 from pictures import clip, look_at
@@ -38,9 +40,7 @@ async def test_buttons_that_cannot_apply_are_disabled_and_details_say_why(shared
     text = await shared.told(await shared.click(place.alice, long, "Details"))
     assert "Edit is off" in text
     assert "8.7 seconds" in text
-    forged = await shared.answered(
-        await place.alice.press(place.channel, f"cinecord:edit:{video_id(long)}", long)
-    )
+    forged = await shared.answered(await place.alice.press(place.channel, f"cinecord:edit:{video_id(long)}", long))
     assert "8.7 seconds" in await shared.told(forged)
     short = await shared.make(place, "a blink", duration=1)
     assert button(short, "Extend").disabled
@@ -92,7 +92,10 @@ async def test_source_offers_and_takes_only_what_the_member_may_see(shared: Jour
     await shared.told(await shared.ask(place.alice, hidden, "a hidden court", duration=3))
     secret = await shared.video(hidden)
     offered = [
-        [choice.value for choice in await member.autocomplete(place.channel, "video extend", {"source": ""}, focused="source")]
+        [
+            choice.value
+            for choice in await member.autocomplete(place.channel, "video extend", {"source": ""}, focused="source")
+        ]
         for member in (place.alice, place.bob)
     ]
     assert offered == [[video_id(secret), video_id(seen)], [video_id(seen)]]
@@ -117,7 +120,7 @@ async def test_a_video_made_here_is_the_source_of_a_command(shared: Journey, pla
 
 
 async def test_an_uploaded_video_is_edited_and_extended(shared: Journey, place: Place) -> None:
-    upload = {"video": File("mine.mp4", clip(3.0))}
+    upload: dict[str, Any] = {"video": File("mine.mp4", clip(3.0))}
     await shared.told(await shared.ask(place.alice, place.channel, "make it winter", "edit", **upload))
     edited = await shared.video(place.channel, 1)
     await shared.told(await shared.ask(place.alice, place.channel, "walk on", "extend", duration=2, **upload))
@@ -187,7 +190,12 @@ async def test_made_up_buttons_do_nothing(shared: Journey, place: Place) -> None
     posted = await shared.make(place, "a robin")
     actions = ("extend", "edit", "retry", "details", "delete", "cancel", "conquer")
     made_up = [f"cinecord:{action}:{UNKNOWN_ID}" for action in actions]
-    made_up += [f"cinecord:delete:{video_id(posted)}:now", f"cinecord:cancel:{video_id(posted)}", "cinecord:", "x" * 100]
+    made_up += [
+        f"cinecord:delete:{video_id(posted)}:now",
+        f"cinecord:cancel:{video_id(posted)}",
+        "cinecord:",
+        "x" * 100,
+    ]
     forged = [await place.bob.press(place.channel, custom_id, posted) for custom_id in made_up]
     await shared.told(await shared.click(place.bob, posted, "Details"))
     assert [sent.response for sent in forged] == [None] * len(forged)

@@ -55,9 +55,11 @@ async def test_killed_while_the_post_is_on_its_way(journey: Journey) -> None:
     assert journey.job(place)["state"] == "rendered"
     await journey.restart()
     await journey.video(place.channel)
-    # The dead process's post arrives after the new one's: it has the same nonce, so Discord drops it.
-    await journey.until(lambda: len(journey.discord.calls("POST /channels/*/messages")) == 2, "the first post to arrive")
-    assert journey.discord.nonce_hits == 1
+    posts = f"POST /channels/{place.channel.id}/messages"
+    await journey.until(lambda: any(p.seconds > 1.9 for p in journey.discord.calls(posts)), "the dead process's post")
+    # The dead process's post has come after the new one's; having the same nonce, it is dropped. On a slow machine it
+    # has come first, and the new process has found it.
+    assert journey.discord.nonce_hits == len(journey.discord.calls(posts)) - 1
     assert len(videos(place.channel)) == 1
     assert len(journey.model.calls) == 1
 
@@ -122,7 +124,7 @@ async def test_killed_and_the_gateways_log_says_that_the_call_was_refused(journe
 
 async def test_killed_three_times_in_the_midst_of_twelve_jobs(journey: Journey) -> None:
     seed = int(os.environ.get("JOURNEY_SEED") or random.randrange(10**6))
-    print(f"JOURNEY_SEED={seed}")
+    print(f"JOURNEY_SEED={seed}")  # noqa: T201  to repeat this very storm
     chance = random.Random(seed)
     journey.model.render_seconds = lambda _: chance.uniform(0.05, 0.5)
     await journey.start(QUEUE__PER_GUILD_RUNNING="2", QUEUE__PER_USER_RUNNING="2")
@@ -144,4 +146,4 @@ async def test_killed_three_times_in_the_midst_of_twelve_jobs(journey: Journey) 
         assert len(journey.posts(job["id"])) == int(posted)
         assert job["reason"] == (None if posted else "outcome unknown")
         assert journey.money(job["id"]) == ("charged" if posted else "possibly_charged")
-    assert sum(job["state"] == "posted" for job in jobs) >= 6
+    await journey.make(places[0], "after the storm", duration=1)

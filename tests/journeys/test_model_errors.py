@@ -1,6 +1,7 @@
 """Each row of the API's error table: what people read, what was charged, and that no paid call is made twice."""
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -132,7 +133,7 @@ async def test_try_later_is_tried_later(shared: Journey, place: Place, fault: Fa
     assert len(calls) == 3
     assert len(shared.model.charges_for(job)) == 1
     assert shared.money(job) == "charged"
-    waits = [later.at - earlier.at for earlier, later in zip(calls, calls[1:], strict=False)]
+    waits = [later.at - earlier.at for earlier, later in pairwise(calls)]
     if fault is Fault.RATE_LIMITED_RETRY_AFTER:
         assert min(waits) >= 1
 

@@ -5,6 +5,7 @@ else. What an earlier process left unfinished is taken up first, by the money ru
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
@@ -47,6 +48,7 @@ class Dispatch(commands.Cog):
         self._stopping = False
         self._loop: asyncio.Task[None] | None = None
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._told_without_card: deque[str] = deque(maxlen=1000)
         self._cards: dict[int, asyncio.Task[None]] = {}
         self._places: dict[int, dict[str, int]] = {}
 
@@ -199,7 +201,7 @@ class Dispatch(commands.Cog):
     @commands.Cog.listener()
     async def on_job_changed(self, job: Job) -> None:
         """A card was posted for a job that has moved on meanwhile."""
-        if job.state is State.POSTED:
+        if job.state is State.POSTED or job.id in self._told_without_card:
             await self._remove_card(job)
         elif job.state is State.FAILED:
             await self._show(job, failure_card(job))
@@ -242,6 +244,8 @@ class Dispatch(commands.Cog):
         self._services.metrics.jobs.labels(state=State.FAILED.value).inc()
         if await self._show(job, failure_card(job)):
             return
+        # Its card may still be on its way; it must not tell the same a second time.
+        self._told_without_card.append(job.id)
         channel = self.bot.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
         if not await self._send_failure(job, channel):
             await self._send_failure(job, discord.Object(job.user_id))

@@ -87,6 +87,8 @@ async def _answer(interaction: Interaction, taken: Taken) -> None:
     sentences = [f"Taken: {text.dollars(job.price)} is set aside for it. The video will be posted here.", *taken.notes]
     await interaction.edit_original_response(content=" ".join(sentences), allowed_mentions=text.NO_PINGS)
     shown, place = await _standing(interaction, job)
+    if shown.state.over:
+        return  # over already, and the dispatcher has said how
     card = await interaction.followup.send(
         view=status_card(shown, place=place), allowed_mentions=text.NO_PINGS, wait=True
     )

@@ -127,9 +127,10 @@ async def test_who_comes_during_a_removal_waits_for_its_end(shelf: Shelf, monkey
     real = shelf.services.jobs.needed_files
 
     async def slow(keys: set[str]) -> set[str]:
+        found = await real(keys)
         asked.set()
         await answer.wait()
-        return await real(keys)
+        return found
 
     monkeypatch.setattr(shelf.services.jobs, "needed_files", slow)
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import discord
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.model import Operation, Request
@@ -78,6 +78,7 @@ async def test_forms_keep_discords_limits(length: int) -> None:
         max_size=3,
     ),
 )
+@settings(max_examples=40)
 def test_what_is_no_form_of_ours_is_left_alone(custom_id: str, components: list[Any]) -> None:
     assert read(sent_back(custom_id, components)) is None
 

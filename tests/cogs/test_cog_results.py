@@ -278,22 +278,21 @@ async def test_a_message_that_discord_keeps_is_not_called_deleted(stage: Stage) 
     assert stage.logged("video.message_kept")
 
 
-@pytest.mark.parametrize("label", LABELS)
-async def test_buttons_of_a_deleted_video_say_so(stage: Stage, label: str) -> None:
+async def test_buttons_of_a_deleted_video_say_so(stage: Stage) -> None:
     job, message = await stage.posted()
     await stage.services.videos.mark_deleted(job.id)
-    result = await stage.ann.click(message, label=label)
-    if label == "Retry":  # the request is still there, and needs nothing of the video
-        assert fields(result)["prompt"]["value"] == PROMPT
-    else:
-        assert refusal(result) == "That video is deleted."
+    for label in LABELS:
+        result = await stage.ann.click(message, label=label)
+        if label == "Retry":  # the request is still there, and needs nothing of the video
+            assert fields(result)["prompt"]["value"] == PROMPT
+        else:
+            assert refusal(result) == "That video is deleted."
 
 
 # --- ids from elsewhere
 
 
-@pytest.mark.parametrize("label", LABELS)
-async def test_an_id_from_another_guild_finds_nothing(stage: Stage, label: str) -> None:
+async def test_an_id_from_another_guild_finds_nothing(stage: Stage) -> None:
     elsewhere = stage.env.create_guild("Elsewhere")
     secret = elsewhere.create_text_channel("secret")
     job = await stage.job(State.POSTED, guild_id=elsewhere.id, channel_id=secret.id, prompt="secret words")
@@ -302,10 +301,10 @@ async def test_an_id_from_another_guild_finds_nothing(stage: Stage, label: str) 
     for part in parts(stored.components):
         if "custom_id" in part:
             part["custom_id"] = part["custom_id"][:-20] + job.id
-    sentence = refusal(await stage.mod.click(message, label=label))
-    assert sentence in {"That video is deleted.", "That request is not there any more."}
+    for label in LABELS:
+        sentence = refusal(await stage.mod.click(message, label=label))
+        assert sentence == ("That request is not there any more." if label == "Retry" else "That video is deleted.")
     assert len(stage.files()) == 2
-    assert "secret words" not in sentence
 
 
 async def test_in_direct_messages_the_buttons_say_where_they_work(stage: Stage) -> None:

@@ -8,21 +8,45 @@ transaction with the money and the counts of the lane. A False or None means tha
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Executable, and_, delete, func, select, update
+from sqlalchemy import Connection, Executable, and_, bindparam, delete, func, or_, select, update
 
 from bot.config import QueueSettings
 from bot.store import lanes, ledger
 from bot.store.claims import DELAYED, UNFINISHED, in_turns, next_job, next_lane
 from bot.store.database import Database, StoreError
-from bot.store.dialect import insert
+from bot.store.dialect import MAKERS
 from bot.store.records import Job, NewJob, Settled, State, Video, new_id
 from bot.store.tables import job_files, jobs, lane_members, videos
 
+# Prepared once: building a statement costs more than running it.
+_BY_ID = select(jobs).where(jobs.c.id == bindparam("job"))
+_BY_REQUEST_KEY = select(jobs).where(jobs.c.request_key == bindparam("key"))
+_CLAIM = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("job"), jobs.c.state == State.QUEUED.value)
+    .values(state=State.SUBMITTED.value, ready=False, submitted_at=bindparam("now"), attempts=jobs.c.attempts + 1)
+    .returning(*jobs.c)
+)
+_CARD = update(jobs).where(jobs.c.id == bindparam("job")).values(card_message_id=bindparam("card")).returning(*jobs.c)
+_NEW_VIDEO = videos.insert()
+_POST_VIDEO = (
+    update(videos)
+    .where(videos.c.id == bindparam("job"))
+    .values(message_id=bindparam("message"), channel_id=bindparam("channel"))
+)
 _SAME_MEMBER = and_(jobs.c.guild_id == lane_members.c.guild_id, jobs.c.user_id == lane_members.c.user_id)
+
+_LINE = (
+    select(jobs)
+    .join(lane_members, _SAME_MEMBER)
+    .where(jobs.c.guild_id == bindparam("guild"), jobs.c.state == State.QUEUED.value)
+    .order_by(lane_members.c.served_at, lane_members.c.created_at, jobs.c.created_at, jobs.c.id)
+)
 
 
 def _milliseconds() -> int:
@@ -74,10 +98,9 @@ class Jobs:
         limits = self._limits
 
         def work(connection: Connection) -> Accepted:
-            made = insert(connection, jobs).values(**row).on_conflict_do_nothing(index_elements=["request_key"])
-            job = _job(connection, made.returning(*jobs.c))
+            job = _job(connection, _insert(connection.dialect.name), row)
             if job is None:
-                before = _job(connection, select(jobs).where(jobs.c.request_key == new.request_key))
+                before = _job(connection, _BY_REQUEST_KEY, {"key": new.request_key})
                 return Accepted(_there(before), duplicate=True)
             lanes.enter(
                 connection,
@@ -110,12 +133,11 @@ class Jobs:
             return None
         job_id = connection.execute(self._next_job, {"guild": guild_id}).scalar_one()
         now = self._clock()
-        values = {"ready": False, "submitted_at": now, "attempts": jobs.c.attempts + 1}
-        job = _move(connection, job_id, (State.QUEUED,), State.SUBMITTED, **values)
+        job = _job(connection, _CLAIM, {"job": job_id, "now": now})
         if job is not None:
             # Microseconds, and never twice the same: two claims in one millisecond keep their order.
             self._served = max(self._served + 1, now * 1000)
-            lanes.change(connection, job.guild_id, job.user_id, waiting=-1, ready=-1, served_at=self._served)
+            lanes.serve(connection, job.guild_id, job.user_id, at=self._served)
         return job
 
     async def requeue(self, job_id: str, *, delay: float) -> Job | None:
@@ -158,7 +180,7 @@ class Jobs:
             if job is None:
                 return None
             video = Video.of(job, size=size, now=now)
-            connection.execute(videos.insert(), asdict(video))
+            connection.execute(_NEW_VIDEO, asdict(video))
             ledger.settle(connection, job.id, Settled.CHARGED, now=now)
             return job, video
 
@@ -167,12 +189,12 @@ class Jobs:
     async def posted(self, job_id: str, *, channel_id: int, message_id: int) -> Job | None:
         """rendered → posted, with the message that holds the video."""
         values = {"message_id": message_id, "ended_at": self._clock()}
-        video = update(videos).where(videos.c.id == job_id).values(message_id=message_id, channel_id=channel_id)
+        video = {"job": job_id, "message": message_id, "channel": channel_id}
 
         def work(connection: Connection) -> Job | None:
             job = _move(connection, job_id, (State.RENDERED,), State.POSTED, **values)
             if job is not None:
-                connection.execute(video)
+                connection.execute(_POST_VIDEO, video)
             return job
 
         return await self._db.write(work)
@@ -208,7 +230,7 @@ class Jobs:
 
     async def get(self, job_id: str) -> Job | None:
         """The job with this id."""
-        return await self._db.read(lambda connection: _job(connection, select(jobs).where(jobs.c.id == job_id)))
+        return await self._db.read(lambda connection: _job(connection, _BY_ID, {"job": job_id}))
 
     async def unfinished(self) -> list[Job]:
         """Jobs found in submitted or rendered: at start-up, what the last process left behind."""
@@ -217,18 +239,11 @@ class Jobs:
 
     async def line(self, guild_id: int) -> list[Job]:
         """A guild's waiting jobs in the order in which they will be served."""
-        query = (
-            select(jobs)
-            .join(lane_members, _SAME_MEMBER)
-            .where(jobs.c.guild_id == guild_id, jobs.c.state == State.QUEUED.value)
-            .order_by(lane_members.c.served_at, lane_members.c.created_at, jobs.c.created_at, jobs.c.id)
-        )
-        return in_turns(await self._db.read(lambda connection: _jobs(connection, query)))
+        return in_turns(await self._db.read(lambda connection: _jobs(connection, _LINE, {"guild": guild_id})))
 
     async def set_card(self, job_id: str, message_id: int) -> Job | None:
         """Remember the status card's message; returns the job as it is by now."""
-        card = update(jobs).where(jobs.c.id == job_id).values(card_message_id=message_id).returning(*jobs.c)
-        return await self._db.write(lambda connection: _job(connection, card))
+        return await self._db.write(lambda connection: _job(connection, _CARD, {"job": job_id, "card": message_id}))
 
     # --- files
 
@@ -268,17 +283,30 @@ def _new_row(job_id: str, new: NewJob, now: int) -> dict[str, Any]:
 
 
 def _move(connection: Connection, job_id: str, before: Sequence[State], after: State, **values: object) -> Job | None:
-    arrow = update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_([state.value for state in before]))
-    return _job(connection, arrow.values(state=after.value, **values).returning(*jobs.c))
+    statement = _arrow(tuple(before), after, tuple(values))
+    return _job(connection, statement, {"job": job_id, **{f"new_{name}": value for name, value in values.items()}})
 
 
-def _job(connection: Connection, query: Executable) -> Job | None:
-    found = _jobs(connection, query)
+@cache
+def _arrow(before: tuple[State, ...], after: State, names: tuple[str, ...]) -> Executable:
+    was = or_(*(jobs.c.state == state.value for state in before))
+    values = {name: bindparam(f"new_{name}", type_=jobs.c[name].type) for name in names}
+    arrow = update(jobs).where(jobs.c.id == bindparam("job"), was)
+    return arrow.values(state=after.value, **values).returning(*jobs.c)
+
+
+@cache
+def _insert(dialect: str) -> Executable:
+    return MAKERS[dialect](jobs).on_conflict_do_nothing(index_elements=["request_key"]).returning(*jobs.c)
+
+
+def _job(connection: Connection, query: Executable, given: Mapping[str, Any] | None = None) -> Job | None:
+    found = _jobs(connection, query, given)
     return found[0] if found else None
 
 
-def _jobs(connection: Connection, query: Executable) -> list[Job]:
-    return [Job.from_row(row) for row in connection.execute(query).mappings()]
+def _jobs(connection: Connection, query: Executable, given: Mapping[str, Any] | None = None) -> list[Job]:
+    return [Job.from_row(row) for row in connection.execute(query, given).mappings()]
 
 
 def _there(job: Job | None) -> Job:

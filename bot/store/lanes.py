@@ -1,10 +1,40 @@
-"""Counting who waits in which lane. Steps of a transaction of `bot.store.jobs`."""
+"""Counting who waits in which lane. Steps of a transaction of `bot.store.jobs`; the statements are prepared once."""
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, update
+from sqlalchemy import Connection, and_, bindparam, update
 
 from bot.errors import LineFull
-from bot.store.dialect import insert
+from bot.store.dialect import Upsert
 from bot.store.tables import lane_members, lanes
+
+_ENTER_LANE = Upsert(
+    lanes,
+    ("guild_id", "waiting", "ready", "created_at"),
+    key=("guild_id",),
+    change={"waiting": lanes.c.waiting + 1, "ready": lanes.c.ready + 1},
+    where=lanes.c.waiting < bindparam("limit"),
+)
+_ENTER_MEMBER = Upsert(
+    lane_members,
+    ("guild_id", "user_id", "waiting", "ready", "created_at"),
+    key=("guild_id", "user_id"),
+    change={"waiting": lane_members.c.waiting + 1, "ready": lane_members.c.ready + 1},
+    where=lane_members.c.waiting < bindparam("limit"),
+)
+_LANE = update(lanes).where(lanes.c.guild_id == bindparam("guild"))
+_MEMBER = update(lane_members).where(
+    and_(lane_members.c.guild_id == bindparam("guild"), lane_members.c.user_id == bindparam("user"))
+)
+_CHANGE = (
+    _LANE.values(waiting=lanes.c.waiting + bindparam("more_waiting"), ready=lanes.c.ready + bindparam("more_ready")),
+    _MEMBER.values(
+        waiting=lane_members.c.waiting + bindparam("more_waiting"),
+        ready=lane_members.c.ready + bindparam("more_ready"),
+    ),
+)
+_SERVE = (
+    _LANE.values(waiting=lanes.c.waiting - 1, ready=lanes.c.ready - 1, served_at=bindparam("served")),
+    _MEMBER.values(waiting=lane_members.c.waiting - 1, ready=lane_members.c.ready - 1, served_at=bindparam("served")),
+)
 
 
 def enter(connection: Connection, guild_id: int, user_id: int, *, now: int, guild_limit: int, user_limit: int) -> None:
@@ -13,43 +43,26 @@ def enter(connection: Connection, guild_id: int, user_id: int, *, now: int, guil
     Raises:
         LineFull: the guild or the member has as many waiting as the operator allows.
     """
-    _enter(
-        connection, lane_members, {"guild_id": guild_id, "user_id": user_id}, now, user_limit,
-        f"You have {user_limit} requests waiting, which is the most this bot takes. "
-        "Wait for one to finish, or cancel one.",
-    )  # fmt: skip
-    _enter(
-        connection, lanes, {"guild_id": guild_id}, now, guild_limit,
-        f"This server has {guild_limit} requests waiting, which is the most this bot takes. Try again later.",
-    )  # fmt: skip
-
-
-def _enter(connection: Connection, table: Table, key: dict[str, int], now: int, limit: int, sentence: str) -> None:
-    row = insert(connection, table).values(**key, waiting=1, ready=1, created_at=now)
-    changed = connection.execute(
-        row.on_conflict_do_update(
-            index_elements=list(key),
-            set_={"waiting": table.c.waiting + 1, "ready": table.c.ready + 1},
-            where=table.c.waiting < limit,
+    row = {"guild_id": guild_id, "waiting": 1, "ready": 1, "created_at": now}
+    if not _ENTER_MEMBER.run(connection, {**row, "user_id": user_id, "limit": user_limit}):
+        raise LineFull(
+            f"You have {user_limit} requests waiting, which is the most this bot takes. "
+            "Wait for one to finish, or cancel one."
         )
-    )
-    if changed.rowcount == 0:
-        raise LineFull(sentence)
+    if not _ENTER_LANE.run(connection, {**row, "limit": guild_limit}):
+        raise LineFull(
+            f"This server has {guild_limit} requests waiting, which is the most this bot takes. Try again later."
+        )
 
 
-def change(
-    connection: Connection, guild_id: int, user_id: int, *, waiting: int, ready: int, served_at: int | None = None
-) -> None:
-    """Add to the two counts of the lane and of the member; `served_at` (ms) marks a claim, for fairness."""
-    member = and_(lane_members.c.guild_id == guild_id, lane_members.c.user_id == user_id)
-    _change(connection, lanes, lanes.c.guild_id == guild_id, waiting, ready, served_at)
-    _change(connection, lane_members, member, waiting, ready, served_at)
+def change(connection: Connection, guild_id: int, user_id: int, *, waiting: int, ready: int) -> None:
+    """Add to the two counts of the lane and of the member."""
+    given = {"guild": guild_id, "user": user_id, "more_waiting": waiting, "more_ready": ready}
+    for statement in _CHANGE:
+        connection.execute(statement, given)
 
 
-def _change(
-    connection: Connection, table: Table, where: ColumnElement[bool], waiting: int, ready: int, served: int | None
-) -> None:
-    values: dict[str, object] = {"waiting": table.c.waiting + waiting, "ready": table.c.ready + ready}
-    if served is not None:
-        values["served_at"] = served
-    connection.execute(update(table).where(where).values(**values))
+def serve(connection: Connection, guild_id: int, user_id: int, *, at: int) -> None:
+    """One job leaves the line to be made; `at` (microseconds) puts its lane and member behind the others."""
+    for statement in _SERVE:
+        connection.execute(statement, {"guild": guild_id, "user": user_id, "served": at})

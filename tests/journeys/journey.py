@@ -44,13 +44,11 @@ class Place:
 class Journey:
     """The bot, what it talks to, and what a person or an operator can see of it. `env` are the bot's settings."""
 
-    def __init__(
-        self, folder: Path, *, public: bool = True, discord: Row | None = None, model: Row | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *, public: bool = True, **discord: Any) -> None:
         openapi = OPENAPI if OPENAPI.is_file() else None
         self.folder = folder
-        self.discord = DiscordSandbox(DISCORD_TOKEN, openapi=openapi, **(discord or {}))
-        self.model = CloudflareSandbox(api_token=API_TOKEN, bracket_filters=False, **({"quick": True} | (model or {})))
+        self.discord = DiscordSandbox(DISCORD_TOKEN, openapi=openapi, **discord)
+        self.model = CloudflareSandbox(api_token=API_TOKEN, bracket_filters=False, quick=True)
         self.port = free_port()
         self.public = public
         self.env: dict[str, str] = {}

@@ -1,5 +1,7 @@
 """The status card: place in line, Cancel, and who is mentioned."""
 
+import copy
+
 import pytest
 from journey import Journey, Place, video_id, videos
 
@@ -82,16 +84,50 @@ async def test_a_second_click_on_cancel_gets_one_sentence(shared: Journey, place
 
 async def test_cancel_that_comes_too_late_says_so(shared: Journey, place: Place) -> None:
     shared.model.hold()
-    # The card still shows Cancel while the edit that takes it away is on its way.
-    shared.discord.set_latency(lambda method, path: 0.5 if method == "PATCH" and path.startswith("/channels/") else 0)
+    calls = len(shared.model.calls)
     await shared.told(await shared.ask(place.alice, place.channel, "claimed at once", duration=1))
     card = await shared.card(place.channel, "claimed at once")
-    await shared.until(lambda: shared.job(place)["state"] == "submitted", "the job to be claimed")
-    sent = await place.alice.click(card, "Cancel")
-    shared.discord.set_latency(0.0)
-    assert "too late to cancel" in await shared.told_aside(sent)
+    await shared.model.wait_for_call(calls + 1)
+    # What a client that missed the card's last change still shows.
+    stale = copy.copy(card)
+    cancel = {
+        "type": 2,
+        "id": 98,
+        "style": 2,
+        "label": "Cancel",
+        "custom_id": f"cinecord:cancel:{shared.job(place)['id']}",
+    }
+    stale.components = [{"type": 1, "id": 99, "components": [cancel]}]
+    assert "too late to cancel" in await shared.told_aside(await place.alice.click(stale, "Cancel"))
     shared.model.release()
     await shared.video(place.channel)
+
+
+@pytest.mark.parametrize("late", ["PATCH", "POST"])
+async def test_a_failure_is_told_once_though_its_card_comes_late(shared: Journey, place: Place, late: str) -> None:
+    slowed: list[str] = []
+
+    def slow(method: str, path: str) -> float:
+        if slowed or method != late or not path.startswith("/webhooks/"):
+            return 0.0
+        slowed.append(path)
+        return 0.8
+
+    shared.discord.set_latency(slow)
+    other = place.guild.create_channel("other")
+    first = await shared.ask(place.alice, place.channel, "bad luck sandbox:fault=bad_input", duration=1)
+    await shared.until(lambda: slowed, "the card's way to be slow")
+    await shared.told(await shared.ask(place.bob, other, "this wakes the dispatcher", duration=1))
+    await shared.video(other)
+    await shared.state(shared.job(place)["id"], "failed")
+    await shared.told(first)
+    if late == "POST":
+        await shared.until(lambda: first.followups and first.followups[0].deleted, "the late card to go")
+    await shared.told(await shared.ask(place.bob, other, "meanwhile, elsewhere", duration=1))
+    await shared.video(other, 2)
+    [told] = place.channel.messages
+    assert "No video this time" in told.text
+    assert [button.label for button in told.buttons] == ["Retry"]
 
 
 async def test_no_prompt_pings_anybody_but_who_asked(shared: Journey) -> None:

@@ -30,6 +30,13 @@ async def test_a_video_is_posted_when_its_interaction_is_long_over(shared: Journ
         shared.discord.token_seconds = 900.0
 
 
+async def test_a_video_is_posted_though_the_model_never_answers(shared: Journey, place: Place) -> None:
+    shared.model.hold("answer")
+    posted = await shared.make(place, "no answer is one, too")
+    shared.model.release()
+    assert shared.money(video_id(posted)) == "charged"
+
+
 async def test_a_deleted_channel_means_a_direct_message(shared: Journey, place: Place) -> None:
     job = await on_the_way(shared, place, "homeless")
     place.guild.delete_channel(place.channel)

@@ -45,6 +45,7 @@ class Dispatch(commands.Cog):
         self._services = bot.services
         self._delivery = Delivery(bot)
         self._work = asyncio.Event()
+        self._due = 0.0
         self._stopping = False
         self._loop: asyncio.Task[None] | None = None
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -109,14 +110,17 @@ class Dispatch(commands.Cog):
             self._start(job, self._resume(job))
 
     async def _claim_all(self) -> float:
-        due = await self._services.jobs.wake_delayed()
+        # Asked only when something may be due: it is one look at the database for each job otherwise.
+        if self._due <= asyncio.get_running_loop().time():
+            due = await self._services.jobs.wake_delayed()
+            self._due = asyncio.get_running_loop().time() + min(POLL_SECONDS if due is None else due, POLL_SECONDS)
         limit = self._services.settings.queue.max_running
         while not self._stopping:
             job = await self._services.jobs.claim(room=limit - len(self._running))
             if job is None:
                 break
             self._start(job, self._run(job))
-        return POLL_SECONDS if due is None else min(due, POLL_SECONDS)
+        return max(0.0, self._due - asyncio.get_running_loop().time())
 
     def _start(self, job: Job, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(self._guarded(job, work), name=f"job {job.id}")
@@ -166,6 +170,7 @@ class Dispatch(commands.Cog):
         elif job.state is State.FAILED:
             await self._tell_failure(job)
         elif job.state is State.QUEUED:
+            self._due = 0.0
             self._work.set()
             await self._show(job, status_card(job))
 
@@ -182,19 +187,20 @@ class Dispatch(commands.Cog):
             if failed is not None:
                 await self._tell_failure(failed)
             return
-        await asyncio.shield(self._note_posted(job, posted.channel_id, posted.message_id))
-        await self._remove_card(job)
+        now = await asyncio.shield(self._note_posted(job, posted.channel_id, posted.message_id))
+        await self._remove_card(now or job)
 
-    async def _note_posted(self, job: Job, channel_id: int, message_id: int) -> None:
+    async def _note_posted(self, job: Job, channel_id: int, message_id: int) -> Job | None:
         while True:
             try:
-                await self._services.jobs.posted(job.id, channel_id=channel_id, message_id=message_id)
+                now = await self._services.jobs.posted(job.id, channel_id=channel_id, message_id=message_id)
                 break
             except StoreError as error:
                 log.error("job.not_noted", **job.log_context, cause=error.cause)
             await asyncio.sleep(PAUSE_SECONDS)
         log.info("job.posted", **job.log_context, message=message_id)
         self._services.metrics.jobs.labels(state=State.POSTED.value).inc()
+        return now
 
     # --- cards
 
@@ -263,7 +269,7 @@ class Dispatch(commands.Cog):
 
     async def _show(self, job: Job, view: discord.ui.LayoutView) -> bool:
         """Put `view` in place of the job's card; False where there is none, or Discord will not."""
-        message = await self._card(job)
+        message = self._card(job)
         if message is None:
             return False
         try:
@@ -274,7 +280,7 @@ class Dispatch(commands.Cog):
         return True
 
     async def _remove_card(self, job: Job) -> None:
-        message = await self._card(job)
+        message = self._card(job)
         if message is None:
             return
         try:
@@ -284,13 +290,12 @@ class Dispatch(commands.Cog):
         except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
             log.info("card.not_removed", **job.log_context, cause=str(error))
 
-    async def _card(self, job: Job) -> discord.PartialMessage | None:
-        # The card may have been posted after this record of the job was read.
-        now = job if job.card_message_id else await self._services.jobs.get(job.id)
-        if now is None or now.card_message_id is None:
+    def _card(self, job: Job) -> discord.PartialMessage | None:
+        # Each arrow's record says whether the card is there; who posts it later finds the job's state then (taking.py).
+        if job.card_message_id is None:
             return None
         channel = self.bot.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
-        return channel.get_partial_message(now.card_message_id)
+        return channel.get_partial_message(job.card_message_id)
 
 
 async def setup(bot: Cinecord) -> None:

@@ -15,9 +15,11 @@ from journey import Journey, Place  # noqa: E402  only a module that comes later
 async def journey(tmp_path: Path) -> AsyncIterator[Journey]:
     """A journey whose bot is not started yet, so that a test can set what it needs first."""
     made = Journey(tmp_path)
-    await made.open()
-    yield made
-    await made.close()
+    try:
+        await made.open()
+        yield made
+    finally:
+        await made.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -25,12 +27,13 @@ async def _module_journey(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> AsyncIterator[Journey]:
     made = Journey(tmp_path_factory.mktemp("journey"))
-    await made.open()
-    await made.start(**getattr(request.module, "SETTINGS", {}))
-    yield made
-    code = await made.stop()
-    await made.close()
-    assert code == 0
+    try:
+        await made.open()
+        await made.start(**getattr(request.module, "SETTINGS", {}))
+        yield made
+        assert await made.stop() == 0
+    finally:
+        await made.close()
 
 
 @pytest.fixture

@@ -147,6 +147,9 @@ async def _connect(bot: Cinecord, token: str) -> int:
         except (discord.DiscordServerError, discord.GatewayNotFound, aiohttp.ClientError, OSError) as error:
             log.warning("discord.unreachable", cause=repr(error), seconds=pause)
             await asyncio.sleep(pause)
+        except discord.DiscordException as error:
+            log.error("discord.start_failed", cause=str(error))
+            return 1
         else:
             break
     return 0

@@ -136,8 +136,18 @@ class CloudflareClient:
         if self._owned is not None:
             await self._owned.aclose()
 
-    async def run(self, input: Mapping[str, object], *, job_id: str, guild_id: int) -> Answer:  # noqa: A002 - the API's word
-        """Make one video: exactly one POST, which is open until the render ends. Raises ModelError."""
+    async def run(
+        self,
+        input: Mapping[str, object],  # noqa: A002 - the API's word
+        *,
+        job_id: str,
+        guild_id: int,
+        attempt: int = 1,
+    ) -> Answer:
+        """Make one video: exactly one POST, which is open until the render ends. Raises ModelError.
+
+        The job's id and the attempt's number are kept with the gateway's log entry, for `find_log`.
+        """
         body = {"model": self._settings.model, "input": dict(input)}
         seconds = self._settings.timeout_seconds
         timeout = httpx.Timeout(connect=CONNECT_SECONDS, pool=CONNECT_SECONDS, write=WRITE_SECONDS, read=seconds)
@@ -148,7 +158,7 @@ class CloudflareClient:
                     "POST",
                     f"{self._account}/ai/run",
                     json=body,
-                    headers=self._run_headers(job_id, guild_id),
+                    headers=self._run_headers(job_id, guild_id, attempt),
                     timeout=timeout,
                     follow_redirects=False,
                 ) as response,
@@ -159,13 +169,12 @@ class CloudflareClient:
         except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
             raise OutcomeUnknown(self._words(error)) from error
 
-    async def find_log(self, job_id: str, *, since: float) -> LogEntry | None:
-        """The gateway's record of this job's call that was sent at `since` (epoch seconds), or None if there is none.
+    async def find_log(self, job_id: str, *, since: float, attempt: int = 1) -> LogEntry | None:
+        """The gateway's record of this attempt of a job, sent at `since` (epoch seconds), or None if there is none.
 
-        A success counts whenever it was; a failure only from `since` on, as an earlier attempt may have left it.
-        Raises LookupFailed.
+        A success counts whichever attempt it was. Raises LookupFailed.
         """
-        return await find_entry(partial(self._log_page, job_id), job_id, since=since)
+        return await find_entry(partial(self._log_page, job_id), job_id, since=since, attempt=attempt)
 
     async def download(self, url: str, to: Path, *, max_bytes: int) -> int:
         """Fetch the finished video into the file `to`, whole or not at all; returns its bytes.
@@ -189,9 +198,9 @@ class CloudflareClient:
         except OSError as error:
             raise StorageError(f"{to}: {error.strerror}") from error
 
-    def _run_headers(self, job_id: str, guild_id: int) -> dict[str, str]:
+    def _run_headers(self, job_id: str, guild_id: int, attempt: int) -> dict[str, str]:
         headers = self._authorization() | {
-            "cf-aig-metadata": json.dumps({"job": job_id, "guild": str(guild_id)}),
+            "cf-aig-metadata": json.dumps({"job": job_id, "guild": str(guild_id), "attempt": attempt}),
             "cf-aig-max-attempts": "1",
             "cf-aig-request-timeout": str(int(self._settings.timeout_seconds * 1000)),
             "cf-aig-collect-log-payload": "false",

@@ -40,8 +40,8 @@ class LookupFailed(CinecordError):
         super().__init__("It is not known yet whether the video was made.", cause=f"gateway log: {cause}")
 
 
-async def find_entry(fetch: FetchPage, job_id: str, *, since: float) -> LogEntry | None:
-    """The entry of this job: a success whenever it was, a failure only from `since` (epoch seconds) on.
+async def find_entry(fetch: FetchPage, job_id: str, *, since: float, attempt: int) -> LogEntry | None:
+    """The entry of this job: a success whenever it was, a failure only of this attempt (sent at `since`, epoch s).
 
     Raises LookupFailed when the pages end before `since` and without the entry.
     """
@@ -52,10 +52,15 @@ async def find_entry(fetch: FetchPage, job_id: str, *, since: float) -> LogEntry
         if rows is None:
             filtered = False
             rows = await fetch(page, filtered) or []
-        for entry in filter(None, (_log_entry(row) for row in rows if _job_of(row) == job_id)):
+        for row in rows:
+            metadata = _metadata(row)
+            entry = _log_entry(row) if metadata.get("job") == job_id else None
+            if entry is None:
+                continue
             if entry.success:
                 return entry
-            if entry.created_at >= since and failure is None:
+            # Told by its number, not by the time: an earlier attempt's refusal says nothing about this one's money.
+            if metadata.get("attempt") == attempt and failure is None:
                 failure = entry
         if len(rows) < PAGE_SIZE or _oldest(rows) < since - CLOCK_SKEW_SECONDS:
             return failure
@@ -68,10 +73,9 @@ def _oldest(rows: Sequence[Row]) -> float:
     return min((created for created in map(_created_at, rows) if created is not None), default=float("inf"))
 
 
-def _job_of(row: Mapping[str, object]) -> object:
+def _metadata(row: Mapping[str, object]) -> Mapping[str, object]:
     metadata = row.get("metadata")
-    found = as_object(parse_json(metadata.encode()) if isinstance(metadata, str) else metadata)
-    return None if found is None else found.get("job")
+    return as_object(parse_json(metadata.encode()) if isinstance(metadata, str) else metadata) or {}
 
 
 def _created_at(row: Mapping[str, object]) -> float | None:

@@ -34,7 +34,7 @@ from bot.store.jobs import Jobs
 from bot.store.records import Job, NewJob, Video
 from bot.videos import VideoFacts, probe, trim
 
-PICTURE_BYTES = 25 * 1024 * 1024
+PICTURE_BYTES = 25 * 1000 * 1000
 """The largest picture that is fetched. Discord lets most members upload 10 MiB."""
 
 CUT_SECONDS = 120.0
@@ -203,15 +203,15 @@ class Intake:
     # --- with attachments
 
     async def _with_pictures(self, wish: Wish, folder: Path) -> _Prepared:
+        # Checked first with names that stand for the pictures: a refusal must not cost their download.
+        _with(wish, tuple(f"images/{place}.jpg" for place in range(len(wish.pictures))))
         # One after the other: ten decoders at once would starve everybody else's request.
         pictures = [
             await self._picture(upload, folder / f"upload-{place}", folder)
             for place, upload in enumerate(wish.pictures)
         ]
         keys = tuple(_picture_key(picture) for picture in pictures)
-        request = _request(
-            wish, image=keys[0] if wish.first_frame else None, reference_images=() if wish.first_frame else keys
-        )
+        request = _with(wish, keys)
         notes = (FIRST_FRAME_NOTE,) if any(picture.animated for picture in pictures) else ()
         return _Prepared(request, dict(zip(keys, (picture.path for picture in pictures), strict=True)), notes=notes)
 
@@ -271,6 +271,10 @@ def _request(
     )
 
 
+def _with(wish: Wish, keys: tuple[str, ...]) -> Request:
+    return _request(wish, image=keys[0]) if wish.first_frame else _request(wish, reference_images=keys)
+
+
 def _source(key: str, facts: VideoFacts) -> SourceVideo:
     return SourceVideo(key=key, seconds=facts.seconds, width=facts.width, height=facts.height, size=facts.size)
 
@@ -290,7 +294,7 @@ def _check_claimed_size(upload: Upload, limit: int, noun: str) -> None:
         raise BadAttachment(f"That {noun} is empty (0 bytes). Upload it again.")
     if upload.size > limit:
         raise BadAttachment(
-            f"That {noun} is {upload.size / 1024 / 1024:.0f} MB; the most this bot takes is {limit // 1024 // 1024} MB."
+            f"That {noun} is {upload.size / 1e6:.1f} MB; the most this bot takes is {limit / 1e6:.0f} MB."
         )
 
 

@@ -162,7 +162,7 @@ class Renderer:
 
     async def _call(self, job: Job, given: dict[str, object], *, awaited: bool) -> Outcome | None:
         try:
-            answer = await self._cloudflare.run(given, job_id=job.id, guild_id=job.guild_id)
+            answer = await self._cloudflare.run(given, job_id=job.id, guild_id=job.guild_id, attempt=job.attempts)
         except ModelError as error:
             return await self._after_error(job, error, awaited=awaited)
         log.info("job.answered", **job.log_context, log_id=answer.log_id)
@@ -269,7 +269,9 @@ class Renderer:
 
     async def _refused_by_log(self, job: Job) -> bool:
         try:
-            entry = await self._cloudflare.find_log(job.id, since=(job.submitted_at or job.created_at) / 1000)
+            entry = await self._cloudflare.find_log(
+                job.id, since=(job.submitted_at or job.created_at) / 1000, attempt=job.attempts
+            )
         except LookupFailed as error:
             log.info("job.lookup_failed", **job.log_context, cause=error.cause)
             return False

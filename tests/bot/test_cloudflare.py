@@ -140,7 +140,7 @@ async def test_the_request_says_model_input_job_and_no_retry(server: Server) -> 
     (request,) = server.requests
     assert (request.method, request.target) == ("POST", "/client/v4/accounts/acc1/ai/run")
     assert json.loads(request.body) == {"model": "xai/grok-imagine-video-1.5-preview", "input": INPUT}
-    assert json.loads(request.headers.pop("cf-aig-metadata")) == {"job": "job-7", "guild": "42"}
+    assert json.loads(request.headers.pop("cf-aig-metadata")) == {"job": "job-7", "guild": "42", "attempt": 1}
     expected = {
         "authorization": f"Bearer {TOKEN}",
         "content-type": "application/json",
@@ -428,9 +428,9 @@ async def test_the_token_is_in_no_log(server: Server, caplog: pytest.LogCaptureF
     assert TOKEN not in caplog.text
 
 
-def entry(job: str, at: float, success: bool, **more: object) -> dict[str, object]:
+def entry(job: str, at: float, success: bool, *, attempt: int = 1, **more: object) -> dict[str, object]:
     created = datetime.fromtimestamp(at, UTC).isoformat()
-    metadata = json.dumps({"job": job, "guild": "42"})
+    metadata = json.dumps({"job": job, "guild": "42", "attempt": attempt})
     return {"id": f"{job}-{at:.0f}", "created_at": created, "success": success, "metadata": metadata} | more
 
 
@@ -451,10 +451,10 @@ class Log:
         await reply(200, {"success": True, "result": rows})(request, writer)
 
 
-async def find(server: Server, script: Script, since: float = NOW, **changes: Any) -> cloudflare.LogEntry | None:
+async def find(server: Server, script: Script, *, attempt: int = 1, **changes: Any) -> cloudflare.LogEntry | None:
     server.script = script
     async with CloudflareClient(settings(server.url, **changes)) as client:
-        return await client.find_log("job-7", since=since)
+        return await client.find_log("job-7", since=NOW, attempt=attempt)
 
 
 async def test_a_call_is_found_in_the_gateways_log_by_its_job(server: Server) -> None:
@@ -476,14 +476,14 @@ async def test_the_log_of_a_gateway_with_a_name(server: Server) -> None:
     assert "/gateways/clips/logs" in server.requests[0].target
 
 
-async def test_an_earlier_attempts_failure_is_not_this_calls(server: Server) -> None:
-    earlier = entry("job-7", NOW - 5, False, status_code=429)
-    assert await find(server, Log([earlier])) is None
-    later = entry("job-7", NOW + 5, False, status_code=500)
-    found = await find(server, Log([later, earlier]))
+async def test_an_earlier_attempts_failure_is_not_this_calls_whatever_the_clocks_say(server: Server) -> None:
+    earlier = entry("job-7", NOW + 5, False, attempt=1, status_code=429)
+    assert await find(server, Log([earlier]), attempt=2) is None
+    later = entry("job-7", NOW - 5, False, attempt=2, status_code=500)
+    found = await find(server, Log([earlier, later]), attempt=2)
     assert found is not None
     assert (found.success, found.status_code, found.cost) == (False, 500, None)
-    won = await find(server, Log([later, earlier, entry("job-7", NOW - 9, True)]))
+    won = await find(server, Log([earlier, later, entry("job-7", NOW - 9, True)]), attempt=2)
     assert won is not None
     assert won.success
 

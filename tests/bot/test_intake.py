@@ -248,7 +248,7 @@ def bad_wishes(desk: Desk, tmp_path: Path) -> dict[str, tuple[Wish, str]]:
     return {
         "empty": (desk.wish(pictures=(desk.upload(b""),)), "empty"),
         "empty, though it says otherwise": (desk.wish(pictures=(desk.upload(b"", size=9),)), "empty"),
-        "large claim": (desk.wish(pictures=(desk.upload(png(), size=30 << 20),)), "30 MB"),
+        "large claim": (desk.wish(pictures=(desk.upload(png(), size=30 << 20),)), "31.5 MB"),
         "text": (desk.wish(pictures=(desk.upload(b"hello\n" * 50, "a.png"),)), "text file"),
         "svg": (desk.wish(pictures=(desk.upload(b"<svg xmlns='x'></svg>"),)), "SVG"),
         "cut": (desk.wish(pictures=(desk.upload(png(size=(300, 300))[:200]),)), "damaged"),

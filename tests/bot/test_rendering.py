@@ -165,7 +165,7 @@ async def test_the_model_uploads_to_a_ticket_and_the_job_is_rendered(start: Star
         assert done is not None
         assert (done.state, done.id, bot.money(done)) == (State.RENDERED, job.id, "charged")
         (call,) = bot.model.calls
-        assert call.metadata == {"job": job.id, "guild": "1"}
+        assert call.metadata == {"job": job.id, "guild": "1", "attempt": 1}
         assert call.input["image"]["url"].startswith(f"{bot.services.web.url}/media/images/abc.png?")
         assert call.input["output"]["upload_url"].startswith(f"{bot.services.web.url}/tickets/")
         video = await bot.services.videos.get(job.id, guild_id=1)
@@ -429,7 +429,7 @@ async def test_recovery_gives_up_at_the_timeout_and_not_before(start: StartBot) 
 
 
 def logged(model: CloudflareSandbox, job: Job, *, status: int, success: bool = False) -> None:
-    call = Call(number=1, at=time.time(), headers={}, metadata={"job": job.id, "guild": "1"})
+    call = Call(number=1, at=time.time(), headers={}, metadata={"job": job.id, "guild": "1", "attempt": job.attempts})
     model.write_log(call, success=success, status=status)
 
 

@@ -101,6 +101,13 @@ async def test_an_interaction_that_is_too_late_is_only_logged(stage: Stage, comm
     assert trouble(stage) == []
 
 
+async def test_what_else_discord_refuses_is_a_mistake_and_told(stage: Stage) -> None:
+    stage.env.inject_error("POST", "/interactions/*/callback", status=400, code=50035, message="Invalid Form Body")
+    assert refusal(await generate(stage)) == UNEXPECTED
+    assert trouble(stage) == ["request.crashed"]
+    assert stage.rows() == []
+
+
 @pytest.mark.parametrize("label", ["Extend", "Retry", "Details", "Delete"])
 async def test_a_press_that_is_too_late_is_only_logged(stage: Stage, label: str) -> None:
     _, message = await stage.posted()

@@ -39,6 +39,7 @@ def unescaped(shown: str) -> str:
 @given(PROMPTS, st.integers(1, 700))
 @example("@everyone https://evil.example `x` <@1>", 600)
 @example("a" + "\u0301\u200d" * 100, 600)
+@example("a" + "\u20dd" * 9, 600)
 @example("a" * 700, 600)
 def test_no_prompt_pings_links_or_deforms(prompt: str, limit: int) -> None:
     shown = text.plain(prompt, limit)

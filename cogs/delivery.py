@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import aiohttp
 import discord
 import structlog
 
@@ -19,6 +18,7 @@ from bot.errors import CinecordError, StorageError
 from bot.store.records import Job, Video
 from cogs import text
 from cogs.cards import LINK_DAYS, video_post
+from cogs.outages import LONGEST_PAUSE, NETWORK, passes
 
 log = structlog.get_logger(__name__)
 
@@ -27,9 +27,8 @@ TOO_LARGE = 40005
 DIRECT_MESSAGE_LIMIT = 10 * 1024 * 1024
 SEARCHED = 100
 """Messages looked through for an earlier post of the same job."""
-LONGEST_PAUSE = 60.0
 
-Trouble = (aiohttp.ClientError, asyncio.TimeoutError, OSError, StorageError)
+TROUBLE = (*NETWORK, StorageError)
 """What passes by itself: Discord or the storage is out of reach."""
 
 
@@ -51,6 +50,15 @@ class Undeliverable(CinecordError):
         )
 
 
+class FileGone(Undeliverable):
+    """The video's file is not in storage any more: somebody has removed it by hand."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id)
+        self.sentence = "The video was made and paid for, but its file is gone from the bot's storage."
+        self.cause = f"the file of video {job_id} is not in storage"
+
+
 class Delivery:
     """Posts videos. `pause` waits between tries, in seconds; tests make it short."""
 
@@ -64,13 +72,13 @@ class Delivery:
         `again`: an earlier process may have posted it. Goes on trying for as long as Discord is out of reach.
 
         Raises:
-            Undeliverable: nobody takes it.
+            Undeliverable: nobody takes it, or it is not there any more.
         """
         wait = 1.0
         while True:
             try:
                 return await self._deliver(job, video, again=again)
-            except (*Trouble, discord.HTTPException) as error:
+            except (*TROUBLE, discord.HTTPException) as error:
                 log.warning("post.failed", **job.log_context, cause=repr(error), seconds=wait)
             await self._pause(wait)
             wait, again = min(wait * 2, LONGEST_PAUSE), True
@@ -81,11 +89,12 @@ class Delivery:
             found = await _find(channel, job) if again else None
             message = found or await self._post(channel, job, video, limit=job.upload_limit)
         except discord.HTTPException as error:
-            if _passes(error):
+            if passes(error):
                 raise
             log.warning("post.refused", **job.log_context, channel=job.channel_id, cause=str(error))
             message = await self._write_to_member(job, video)
-        return Posted(message.channel.id, message.id)
+        # A video that went by direct message stays at home in its channel, where it can be chosen as a source.
+        return Posted(job.channel_id, message.id)
 
     async def _write_to_member(self, job: Job, video: Video) -> discord.Message:
         try:
@@ -93,7 +102,7 @@ class Delivery:
             found = await _find(channel, job)
             return found or await self._post(channel, job, video, limit=DIRECT_MESSAGE_LIMIT)
         except discord.HTTPException as error:
-            if _passes(error):
+            if passes(error):
                 raise
             raise Undeliverable(job.id) from error
 
@@ -110,6 +119,8 @@ class Delivery:
 
     async def _post_file(self, channel: discord.abc.Messageable, job: Job, video: Video) -> discord.Message:
         name = f"cinecord-{job.id}.mp4"
+        if await self._bot.services.storage.size(video.key) is None:
+            raise FileGone(job.id)
         async with self._bot.services.storage.local(video.key) as path:
             view = video_post(job, video, file_name=name)
             return await self._send(channel, job, view, file=discord.File(path, filename=name))
@@ -134,11 +145,6 @@ async def _find(channel: discord.abc.Messageable, job: Job) -> discord.Message |
         # Without Read Message History there is the nonce alone, which is good for some minutes.
         log.warning("post.not_searched", **job.log_context, cause=str(error))
     return None
-
-
-def _passes(error: discord.HTTPException) -> bool:
-    """Whether it says nothing of this message: Discord's own trouble, a limit, or a token that is being replaced."""
-    return error.status >= 500 or error.status in {401, 429}
 
 
 def _mark(job: Job) -> str:

@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Literal, TypeVar
 
 import discord
+import structlog
 from discord import app_commands
 from discord.ext import commands
 
@@ -11,6 +12,7 @@ from bot.client import Cinecord
 from bot.errors import Gone, InvalidRequest
 from bot.intake import Upload, Wish
 from bot.model import PROMPT_LIMIT, AspectRatio, Operation, Resolution, Size
+from bot.store.database import StoreError
 from bot.store.records import Video
 from cogs import text
 from cogs.replies import Interaction, edge
@@ -18,6 +20,8 @@ from cogs.sources import find_video, may_see
 from cogs.taking import Place, take, upload
 
 Chosen = TypeVar("Chosen", bound=StrEnum)
+log = structlog.get_logger(__name__)
+
 Prompt = app_commands.Range[str, 1, PROMPT_LIMIT]
 Ratio = Literal["16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3"]
 Definition = Literal["480p", "720p"]
@@ -170,7 +174,12 @@ class VideoCommands(commands.GroupCog, group_name="video", group_description="Ma
     async def _recent(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
         if interaction.guild_id is None:
             return []
-        videos = await self.bot.services.videos.recent(interaction.guild_id, search=typed.strip()[:100], limit=75)
+        try:
+            videos = await self.bot.services.videos.recent(interaction.guild_id, search=typed.strip()[:100], limit=75)
+        except StoreError as error:
+            # A list of choices has no room for an error; sending the command says it.
+            log.error("choices.failed", cause=error.cause)
+            return []
         seen = [video for video in videos if may_see(interaction, video)]
         return [app_commands.Choice(name=_choice(video), value=video.id) for video in seen[:25]]
 

@@ -237,6 +237,12 @@ class Jobs:
         query = select(jobs).where(UNFINISHED).order_by(jobs.c.submitted_at)
         return await self._db.read(lambda connection: _jobs(connection, query))
 
+    async def last_ended(self) -> list[Job]:
+        """Jobs that ended in the last minute in which any did: at start-up, whose cards may not say so yet."""
+        newest = select(func.max(jobs.c.ended_at)).scalar_subquery()
+        query = select(jobs).where(jobs.c.ended_at >= newest - 60_000).order_by(jobs.c.ended_at)
+        return await self._db.read(lambda connection: _jobs(connection, query))
+
     async def line(self, guild_id: int) -> list[Job]:
         """A guild's waiting jobs in the order in which they will be served."""
         return in_turns(await self._db.read(lambda connection: _jobs(connection, _LINE, {"guild": guild_id})))

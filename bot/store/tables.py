@@ -96,6 +96,8 @@ Index(
     postgresql_where=text("state IN ('submitted', 'rendered')"),
 )
 
+Index("ix_jobs_ended_at", jobs.c.ended_at)
+
 # `waiting` counts held and queued jobs; `ready` those of them that can be claimed now (not held, not delayed).
 lanes = Table(
     "lanes",

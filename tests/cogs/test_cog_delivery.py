@@ -109,7 +109,7 @@ async def test_where_the_channel_does_not_take_it_its_requester_gets_it(stage: S
     posted = await deliver(stage, job)
     assert stage.messages() == []
     (post,) = private(stage)
-    assert posted == Posted(stage.ann.user.dm_channel.id, post.id)
+    assert posted == Posted(stage.channel.id, post.id)
     assert post.files == [f"cinecord-{job.id}.mp4"]
     assert stage.logged("post.refused")
 
@@ -214,9 +214,16 @@ async def test_where_the_history_may_not_be_read_it_is_posted_all_the_same(stage
 
 async def test_storage_that_is_away_is_waited_for(stage: Stage) -> None:
     job = await stage.job(State.RENDERED)
-    kept: Path = stage.services.settings.storage.path / job.video_key
-    away = kept.rename(stage.path.parent / "away.mp4")
-    pauses = Pauses(lambda: away.rename(kept) if len(pauses.seconds) == 2 else None)
+    folder: Path = stage.services.settings.storage.path / "videos"
+    away = folder.rename(stage.path.parent / "away")
+    folder.symlink_to("videos")  # to itself: whatever is looked for in it is an error, not an absence
+
+    def come_back() -> None:
+        if len(pauses.seconds) == 2:
+            folder.unlink()
+            away.rename(folder)
+
+    pauses = Pauses(come_back)
     await deliver(stage, job, pauses)
     assert pauses.seconds == [1, 2]
     assert stage.messages()[0].files == [f"cinecord-{job.id}.mp4"]

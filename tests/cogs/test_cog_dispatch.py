@@ -1,5 +1,6 @@
 """What the dispatcher shows of a job: its card at each state, its end, and places in line. Its loop is off here."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -145,14 +146,14 @@ async def test_places_are_shown_in_rounds_and_only_where_they_changed(stage: Sta
 
 async def test_a_card_does_not_fall_back_to_an_older_state(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = await asked(stage), await asked(stage)
-    show = stage.dispatch._show
+    show = stage.dispatch._cards.show
 
-    async def slowly(job: Job, view: Any) -> bool:
+    async def slowly(job: Job, **given: Any) -> None:
         if job.id == first.id:  # meanwhile, its owner cancels the other one
             await stage.services.jobs.cancel(second.id)
-        return await show(job, view)
+        await show(job, **given)
 
-    monkeypatch.setattr(stage.dispatch, "_show", slowly)
+    monkeypatch.setattr(stage.dispatch._cards, "show", slowly)
     await stage.move_line()
     assert edits(stage) == [str(first.card_message_id)]
 
@@ -183,3 +184,53 @@ async def test_a_post_that_the_database_cannot_note_is_noted_later(
     assert len(tries) == 2
     assert stage.states() == ["posted"]
     assert len(stage.messages()) == 1
+
+
+async def test_a_failure_is_told_when_discord_is_back(stage: Stage) -> None:
+    job = await failed(stage, await asked(stage))
+    waits: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        waits.append(seconds)
+
+    stage.dispatch._cards._pause = pause
+    path = f"/channels/{stage.channel.id}/messages/{job.card_message_id}"
+    stage.env.inject_error("PATCH", path, status=503, times=2)
+    await stage.dispatch._tell_failure(job)
+    assert waits == [1.0, 2.0]
+    assert "No video this time" in stage.messages()[0].text
+    assert len(stage.messages()) == 1
+
+
+async def test_a_late_being_made_does_not_follow_the_end(stage: Stage) -> None:
+    job = await asked(stage)
+    claimed = await stage.services.jobs.claim(room=1)
+    assert claimed is not None
+    ended = await stage.services.jobs.fail(job.id, State.SUBMITTED, reason="x", text="No.", settled=Settled.RELEASED)
+    assert ended is not None
+    cards = stage.dispatch._cards
+    async with cards._turn(job):  # an edit before both is under way
+        telling = asyncio.create_task(cards.tell_failure(ended))
+        await asyncio.sleep(0)
+        showing = asyncio.create_task(cards.show(claimed))
+        await asyncio.sleep(0)
+    await asyncio.gather(telling, showing)
+    assert "No video this time" in stage.messages()[0].text
+    assert len(edits(stage)) <= 2
+
+
+async def test_a_video_whose_file_is_gone_ends_with_a_reason(stage: Stage) -> None:
+    rendered = await stage.job(State.RENDERED)
+    await stage.services.storage.delete(rendered.video_key)
+    await stage.dispatch._resume(rendered)
+    assert stage.states() == ["failed"]
+    assert "gone from the bot's storage" in stage.messages()[0].text
+    assert stage.money() == ["charged"]
+
+
+async def test_a_start_finishes_the_cards_of_what_ended_last(stage: Stage) -> None:
+    await failed(stage, await asked(stage))
+    assert "No video this time" not in stage.messages()[0].text
+    await stage.dispatch._recover()
+    await asyncio.gather(*stage.dispatch._running.values())
+    assert "No video this time" in stage.messages()[0].text

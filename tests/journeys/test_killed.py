@@ -126,6 +126,23 @@ async def test_killed_and_the_gateways_log_says_that_the_call_was_refused(journe
     assert len(journey.model.calls) == 1
 
 
+async def test_killed_before_a_failure_is_told(journey: Journey) -> None:
+    await journey.start()
+    place = journey.place()
+    journey.model.latency = 1.0
+    await journey.told(await journey.ask(place.alice, place.channel, "a comet sandbox:fault=credentials", duration=2))
+    await journey.card(place.channel, "Being made")
+    journey.discord.set_latency(lambda method, path: 5.0 if method == "PATCH" and "/messages/" in path else 0.0)
+    await journey.until(lambda: journey.job(place)["state"] == "failed", "the end of the job")
+    await journey.kill()
+    assert "Being made" in place.channel.messages[0].text
+    journey.discord.set_latency(0.0)
+    await journey.start()
+    card = await journey.card(place.channel, "No video this time")
+    assert [button.label for button in card.buttons] == ["Retry"]
+    assert len(place.channel.messages) == 1
+
+
 async def test_killed_three_times_in_the_midst_of_twelve_jobs(journey: Journey) -> None:
     seed = int(os.environ.get("JOURNEY_SEED") or random.randrange(10**6))
     print(f"JOURNEY_SEED={seed}")  # noqa: T201  to repeat this very storm

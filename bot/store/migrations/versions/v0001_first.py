@@ -65,6 +65,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'queued' AND NOT ready"),
         postgresql_where=sa.text("state = 'queued' AND NOT ready"),
     )
+    op.create_index("ix_jobs_ended_at", "jobs", ["ended_at"], unique=False)
     op.create_index(
         "ix_jobs_unfinished",
         "jobs",
@@ -199,6 +200,7 @@ def downgrade() -> None:
     )
     op.drop_table("lane_members")
     op.drop_table("keys")
+    op.drop_index("ix_jobs_ended_at", table_name="jobs")
     op.drop_index(
         "ix_jobs_unfinished",
         table_name="jobs",

@@ -100,7 +100,8 @@ subprocess between fresh stand-ins for Discord and Cloudflare on loopback, with 
   worker processes, until it is idle again, by job.
 - Burst: {plan.burst} commands within {plan.burst_seconds:g} s, spread over {GUILDS} servers; all are accepted, and
   rendering is held until each has had its first response. The time is the stand-in's, from INTERACTION_CREATE to the
-  first response taken. The slowest is of all rounds. CPU by job: from the first command until all are posted.
+  first response taken; the stand-ins collect no garbage meanwhile. The slowest is of all rounds. CPU by job: from the
+  first command until all are posted.
 - Peak memory: the largest of samples of the process tree's proportional set size, four a second.
 
 ## What is not measured

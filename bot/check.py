@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -29,9 +30,23 @@ async def run_checks(settings: Settings, say: Say) -> int:
             say(f"ok       {name}: {await check(settings)}")
         except (CinecordError, httpx.HTTPError, OSError) as error:
             troubles += 1
-            say(f"trouble  {name}: {error.cause if isinstance(error, CinecordError) else error!r}")
+            say(f"trouble  {name}: {_trouble(name, error, settings)}")
     say(_upload_advice(settings))
     return 1 if troubles else 0
+
+
+def _trouble(name: str, error: Exception, settings: Settings) -> str:
+    """What went wrong, and what to do."""
+    text = error.cause if isinstance(error, CinecordError) else (str(error) or type(error).__name__)
+    if name == "cloudflare" and ("status 401" in text or "status 403" in text):
+        return (
+            "Cloudflare refuses cloudflare.api_token: make one with the permissions AI Gateway Run and AI Gateway Read "
+            f"for the account {settings.cloudflare.account_id} (cloudflare.account_id)"
+        )
+    if isinstance(error, httpx.TransportError) or "ConnectError" in text:
+        url = settings.discord.api_url if name == "discord" else settings.cloudflare.api_url
+        return f"cannot reach {urlsplit(url).hostname}: is this machine online? ({text})"
+    return text
 
 
 async def _database(settings: Settings) -> str:
@@ -63,7 +78,10 @@ async def _cloudflare(settings: Settings) -> str:
         await client.find_log("check", since=time.time())
     finally:
         await client.aclose()
-    return "the token reads the gateway's log, which recovery after a crash uses"
+    return (
+        "the token reads the gateway's log, which recovery after a crash uses; "
+        "AI Gateway Run and the credits show at the first video"
+    )
 
 
 async def _storage(settings: Settings) -> str:
@@ -86,7 +104,10 @@ def _upload_advice(settings: Settings) -> str:
     if settings.storage.kind is StorageKind.S3:
         return "ok       uploads: the model uploads to the bucket by presigned links"
     if settings.http.public_url:
-        return f"ok       uploads: the model uploads to {settings.http.public_url}; it must reach this bot's web server"
+        return (
+            f"untried  uploads: the model uploads to {settings.http.public_url}. While the bot runs, "
+            f"{settings.http.public_url}/healthz must answer from outside"
+        )
     return (
         "warning  uploads: the model has no place to upload to. Cloudflare's shared xAI account refuses requests then "
         "(Zero Data Retention). Set http.public_url to an HTTPS address that leads to http.listen, or use "

@@ -149,7 +149,7 @@ async def _connect(bot: Cinecord, token: str) -> int:
             log.error("discord.token_refused", cause="Discord does not know discord.token: copy it again")
             return 1
         except (discord.DiscordServerError, discord.GatewayNotFound, aiohttp.ClientError, OSError) as error:
-            log.warning("discord.unreachable", cause=repr(error), seconds=pause)
+            log.warning("discord.unreachable", cause=str(error) or type(error).__name__, seconds=pause)
             await asyncio.sleep(pause)
         except discord.DiscordException as error:
             log.error("discord.start_failed", cause=str(error))

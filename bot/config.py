@@ -112,7 +112,17 @@ def _filled(secret: SecretStr) -> SecretStr:
 
 Secret = Annotated[SecretStr, AfterValidator(_filled)]
 HttpUrl = Annotated[str, AfterValidator(_url)]
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+def _identifier(text: str) -> str:
+    if not text:
+        raise ValueError("is empty")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        raise ValueError("must be letters, digits, - and _ only, as Cloudflare's dashboard shows it")
+    return text
+
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
 Host = Annotated[str, BeforeValidator(_lower), Field(pattern=r"^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$")]
 Count = Annotated[int, BeforeValidator(_no_bool), Field(gt=0)]
 Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, allow_inf_nan=False)]

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import structlog
 
-from bot.arrivals import Arrivals
+from bot.arrivals import Arrivals, Rendered
 from bot.cloudflare import (
     After,
     Answer,
@@ -116,7 +116,7 @@ class Renderer:
             return await self._fail(job, "preparation failed", error.sentence, Settled.RELEASED)
         log.info("job.submitted", **job.log_context, attempt=job.attempts)
         arrival = self._arrivals.expect(job.id)
-        call = asyncio.create_task(self._call(job, given, awaited=upload_url is not None))
+        call = asyncio.create_task(self._call(job, given, arrival, awaited=upload_url is not None))
         try:
             await asyncio.wait({call, arrival}, return_when=asyncio.FIRST_COMPLETED)
             if not arrival.done():
@@ -160,13 +160,18 @@ class Renderer:
             call.cancel()
         await asyncio.gather(*self._answering, return_exceptions=True)
 
-    async def _call(self, job: Job, given: dict[str, object], *, awaited: bool) -> Outcome | None:
+    async def _call(
+        self, job: Job, given: dict[str, object], arrival: "asyncio.Future[Rendered]", *, awaited: bool
+    ) -> Outcome | None:
         try:
             answer = await self._cloudflare.run(given, job_id=job.id, guild_id=job.guild_id, attempt=job.attempts)
         except ModelError as error:
+            if arrival.done():
+                log.warning("job.answered_badly", **job.log_context, cause=error.cause)
+                return None
             return await self._after_error(job, error, awaited=awaited)
         log.info("job.answered", **job.log_context, log_id=answer.log_id)
-        return await self._collect(job, answer, uploaded=awaited)
+        return None if arrival.done() else await self._collect(job, answer, uploaded=awaited)
 
     # --- before the call
 

@@ -17,6 +17,16 @@ LABELS = {"extend": "Extend", "edit": "Edit", "retry": "Retry", "details": "Deta
 STYLES = {"extend": discord.ButtonStyle.primary, "delete": discord.ButtonStyle.danger}
 
 
+def cancel_mark(job_id: str) -> str:
+    """The custom_id that is on a job's status card, and on nothing else."""
+    return f"{PREFIX}:cancel:{job_id}"
+
+
+def video_mark(video_id: str) -> str:
+    """The custom_id that is on a posted video, and on nothing else."""
+    return f"{PREFIX}:details:{video_id}"
+
+
 class VideoButton(
     ui.DynamicItem[ui.Button[Any]],
     template=rf"{PREFIX}:(?P<action>extend|edit|retry|details|delete):(?P<video>{ID})",
@@ -48,9 +58,14 @@ class VideoButton(
 class CancelButton(ui.DynamicItem[ui.Button[Any]], template=rf"{PREFIX}:cancel:(?P<job>{ID})"):
     """The button of a status card."""
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job_id: str, *, disabled: bool = False) -> None:
         super().__init__(
-            ui.Button(label="Cancel", style=discord.ButtonStyle.secondary, custom_id=f"{PREFIX}:cancel:{job_id}")
+            ui.Button(
+                label="Cancel",
+                style=discord.ButtonStyle.secondary,
+                custom_id=cancel_mark(job_id),
+                disabled=disabled,
+            )
         )
         self.job_id = job_id
 

@@ -27,8 +27,8 @@ def status_card(job: Job, *, place: int | None = None) -> ui.LayoutView:
         colour = WORK_COLOUR
     lines = [f"**{heading}**", f"> {text.plain(job.request.prompt)}", _facts(job)]
     container: ui.Container[Any] = ui.Container(ui.TextDisplay("\n".join(lines)), accent_colour=colour)
-    if job.state is State.QUEUED:
-        container.add_item(_row(CancelButton(job.id)))
+    # Always there: it is also the mark by which a card is found whose message was not written down in time.
+    container.add_item(_row(CancelButton(job.id, disabled=job.state is not State.QUEUED)))
     return _finished(container)
 
 

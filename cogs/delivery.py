@@ -7,7 +7,6 @@ try, and after a restart, the channel's recent messages are searched for the job
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import discord
@@ -17,7 +16,9 @@ from bot.client import Cinecord
 from bot.errors import CinecordError, StorageError
 from bot.store.records import Job, Video
 from cogs import text
+from cogs.buttons import video_mark
 from cogs.cards import LINK_DAYS, video_post
+from cogs.finding import find_message
 from cogs.outages import LONGEST_PAUSE, NETWORK, passes
 
 log = structlog.get_logger(__name__)
@@ -25,8 +26,6 @@ log = structlog.get_logger(__name__)
 TOO_LARGE = 40005
 """Discord's code for a file over the upload limit; its status is 413."""
 DIRECT_MESSAGE_LIMIT = 10 * 1024 * 1024
-SEARCHED = 100
-"""Messages looked through for an earlier post of the same job."""
 
 TROUBLE = (*NETWORK, StorageError)
 """What passes by itself: Discord or the storage is out of reach."""
@@ -134,25 +133,4 @@ class Delivery:
 
 
 async def _find(channel: discord.abc.Messageable, job: Job) -> discord.Message | None:
-    """The message that an earlier try has posted for this job, if it is among the recent ones."""
-    # A minute early: our clock and Discord's need not agree.
-    since = datetime.fromtimestamp((job.rendered_at or job.created_at) / 1000, UTC) - timedelta(minutes=1)
-    try:
-        async for message in channel.history(limit=SEARCHED, after=since, oldest_first=True):
-            if any(getattr(part, "custom_id", None) == _mark(job) for part in _parts(message.components)):
-                return message
-    except discord.Forbidden as error:
-        # Without Read Message History there is the nonce alone, which is good for some minutes.
-        log.warning("post.not_searched", **job.log_context, cause=str(error))
-    return None
-
-
-def _mark(job: Job) -> str:
-    return f"cinecord:details:{job.id}"
-
-
-def _parts(components: Any) -> list[Any]:
-    found: list[Any] = []
-    for component in components:
-        found += [component, *_parts(getattr(component, "children", []))]
-    return found
+    return await find_message(channel, video_mark(job.id), since=job.rendered_at or job.created_at)

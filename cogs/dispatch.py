@@ -98,11 +98,14 @@ class Dispatch(commands.Cog):
     async def _recover(self) -> None:
         for job in await self._services.jobs.unfinished():
             self._start(job, self._resume(job))
+        for job in await self._services.jobs.without_card():
+            self._start(job, self._note_card(job))
         for job in await self._services.jobs.last_ended():
             self._start(job, self._end_card(job))
 
     async def _end_card(self, job: Job) -> None:
         # The last process may have been killed between a job's end and the last word on its card. Both are safe twice.
+        job = await self._cards.find(job)
         if job.state is State.POSTED:
             await self._cards.remove(job)
         elif job.state is State.FAILED and job.card_message_id is not None:
@@ -151,11 +154,20 @@ class Dispatch(commands.Cog):
             await asyncio.wait([card])
 
     async def _resume(self, job: Job) -> None:
+        await self._note_card(job)
         if job.state is State.SUBMITTED:
             await self._go_on(await self._services.renderer.recover(job))
             return
         video = await self._services.videos.get(job.id, guild_id=job.guild_id)
         await self._deliver(job, video, again=True)
+
+    async def _note_card(self, job: Job) -> None:
+        found = await self._cards.find(job)
+        if job.card_message_id is None and found.card_message_id is not None:
+            try:
+                await self._services.jobs.set_card(job.id, found.card_message_id)
+            except StoreError as error:
+                log.warning("card.not_noted", **job.log_context, cause=error.cause)
 
     async def _go_on(self, outcome: Outcome | None) -> None:
         if outcome is None:

@@ -220,7 +220,7 @@ def _details_lines(job: Job, video: Video) -> list[str]:
     ]
     if video.width:
         lines.append(
-            f"**Video** {video.width}×{video.height}, {text.seconds(video.seconds)}, {video.size / 1e6:.1f} MB"
+            f"**Video** {video.width}×{video.height}, {text.seconds(video.seconds)}, {text.file_size(video.size)}"
         )
     lines.append(f"**Cost** {text.dollars(job.price)}, asked for by {text.mention(job.user_id)}")
     lines.append(f"**Made** <t:{video.created_at // 1000}:f>, id `{video.id}`")

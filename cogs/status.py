@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from weakref import WeakValueDictionary
 
 import discord
@@ -13,7 +14,9 @@ from bot.client import Cinecord
 from bot.errors import CinecordError
 from bot.store.records import Job, State
 from cogs import text
+from cogs.buttons import cancel_mark
 from cogs.cards import failure_card, status_card
+from cogs.finding import find_message
 from cogs.outages import LONGEST_PAUSE, NETWORK, passes
 
 log = structlog.get_logger(__name__)
@@ -21,7 +24,8 @@ log = structlog.get_logger(__name__)
 CARDS = 10
 """Cards of waiting jobs that are kept up to date in one guild."""
 CARD_SECONDS = 2.0
-"""The least time between two rounds of updates in one guild: Discord allows few edits a channel."""
+"""The least time between two rounds of updates in one guild (Discord allows few edits a channel), and how long a
+failure waits for its card."""
 
 
 class StatusCards:
@@ -36,6 +40,18 @@ class StatusCards:
         self._told_without_card: deque[str] = deque(maxlen=1000)
         self._rounds: dict[int, asyncio.Task[None]] = {}
         self._places: dict[int, dict[str, int]] = {}
+
+    async def find(self, job: Job) -> Job:
+        """The job with its card, where the process that posted the card died before writing that down."""
+        if job.card_message_id is not None:
+            return job
+        channel = self._bot.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
+        try:
+            card = await find_message(channel, cancel_mark(job.id), since=job.created_at)
+        except (discord.HTTPException, *NETWORK) as error:
+            log.warning("card.not_found", **job.log_context, cause=str(error))
+            return job
+        return replace(job, card_message_id=card.id) if card is not None else job
 
     async def show(self, job: Job, *, place: int | None = None) -> None:
         """Show where a job is that is not over. Left out where Discord will not: the next change says it anyway."""
@@ -58,6 +74,7 @@ class StatusCards:
 
     async def tell_failure(self, job: Job) -> None:
         """Say on the card, or where there is none in a new message or a direct one, why there is no video."""
+        job = await self._with_card(job)
         view = failure_card(job)
         message = self._card(job)
         if message is not None and await self._finish(job, lambda: _edit(message, view)):
@@ -67,6 +84,17 @@ class StatusCards:
         channel = self._bot.get_partial_messageable(job.channel_id, guild_id=job.guild_id)
         if not await self._finish(job, lambda: _send(channel, job, view)):
             await self._finish(job, lambda: self._write(job, view))
+
+    async def _with_card(self, job: Job) -> Job:
+        """The job once its card is there, which a very quick failure may be ahead of."""
+        if job.card_message_id is not None:
+            return job
+        await self._pause(CARD_SECONDS)
+        try:
+            return await self._bot.services.jobs.get(job.id) or job
+        except CinecordError as error:
+            log.warning("card.not_looked_up", **job.log_context, cause=error.cause)
+            return job
 
     async def card_came_late(self, job: Job) -> None:
         """A card was posted for a job that had moved on meanwhile."""

@@ -88,6 +88,8 @@ async def _answer(interaction: Interaction, taken: Taken) -> None:
     await interaction.edit_original_response(content=" ".join(sentences), allowed_mentions=text.NO_PINGS)
     shown, place = await _standing(interaction, job)
     if shown.state.over:
+        return  # so quickly that its end is told already
+    if shown.state.over:
         return  # over already, and the dispatcher has said how
     card = await interaction.followup.send(
         view=status_card(shown, place=place), allowed_mentions=text.NO_PINGS, wait=True

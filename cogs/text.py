@@ -55,7 +55,7 @@ def seconds(amount: float) -> str:
 
 def settings(request: Request) -> str:
     """What was asked for, in a few words: Generate · 8 s · 480p · 16:9."""
-    parts = [VERBS[request.operation], seconds(request.seconds)]
+    parts = [VERBS[request.operation], _length(request)]
     if request.video is None:
         parts.append(request.size.value.replace("x", "×") if request.size else request.billed_resolution.value)
     if request.aspect_ratio is not None:
@@ -66,6 +66,18 @@ def settings(request: Request) -> str:
         count = len(request.reference_images)
         parts.append(f"{count} reference{'s' if count > 1 else ''}")
     return " · ".join(parts)
+
+
+def _length(request: Request) -> str:
+    # Only what is added costs, so the price must stand beside it.
+    if request.operation is Operation.EXTEND and request.video is not None:
+        return f"{seconds(request.video.seconds)} + {seconds(request.billed_seconds)}"
+    return seconds(request.seconds)
+
+
+def file_size(size: int) -> str:
+    """A file's size for people: 32 KB, 4.1 MB."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} KB"
 
 
 def mention(user_id: int) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Executable, and_, bindparam, delete, func, or
 
 from bot.config import QueueSettings
 from bot.store import lanes, ledger
-from bot.store.claims import DELAYED, UNFINISHED, in_turns, next_job, next_lane
+from bot.store.claims import CLAIMABLE, DELAYED, UNFINISHED, in_turns, next_job, next_lane
 from bot.store.database import Database, StoreError
 from bot.store.dialect import MAKERS
 from bot.store.records import Job, NewJob, Settled, State, Video, new_id
@@ -235,6 +235,12 @@ class Jobs:
     async def unfinished(self) -> list[Job]:
         """Jobs found in submitted or rendered: at start-up, what the last process left behind."""
         query = select(jobs).where(UNFINISHED).order_by(jobs.c.submitted_at)
+        return await self._db.read(lambda connection: _jobs(connection, query))
+
+    async def without_card(self) -> list[Job]:
+        """Waiting jobs whose card was not written down, newest first, a hundred at most."""
+        query = select(jobs).where(CLAIMABLE, jobs.c.card_message_id.is_(None))
+        query = query.order_by(jobs.c.created_at.desc()).limit(100)
         return await self._db.read(lambda connection: _jobs(connection, query))
 
     async def last_ended(self) -> list[Job]:

@@ -44,9 +44,11 @@ async def test_all_is_well(make_settings: MakeSettings, model: CloudflareSandbox
         assert lines == {
             "database": "ok empty; `cinecord run` sets it up",
             "discord": "ok logged in as 'Cinecord'",
-            "cloudflare": "ok the token reads the gateway's log, which recovery after a crash uses",
+            "cloudflare": "ok the token reads the gateway's log, which recovery after a crash uses; "
+            "AI Gateway Run and the credits show at the first video",
             "storage": "ok folder takes files and gives them up",
-            "uploads": "ok the model uploads to https://bot.example.org; it must reach this bot's web server",
+            "uploads": "untried the model uploads to https://bot.example.org. While the bot runs, "
+            "https://bot.example.org/healthz must answer from outside",
         }
         async with opened(settings, public=False):
             pass
@@ -90,7 +92,7 @@ async def test_discord_away_or_broken(make_settings: MakeSettings) -> None:
 
     async with serving(web.get("/users/@me", broken)) as url:
         assert "503" in await trouble(make_settings(discord=discord_at(url)), "discord")
-    assert "Connect" in await trouble(make_settings(discord=discord_at(url)), "discord")
+    assert "cannot reach 127.0.0.1" in await trouble(make_settings(discord=discord_at(url)), "discord")
 
 
 async def test_a_refused_cloudflare_token(make_settings: MakeSettings, model: CloudflareSandbox) -> None:
@@ -98,7 +100,7 @@ async def test_a_refused_cloudflare_token(make_settings: MakeSettings, model: Cl
         {"account_id": model.account_id, "api_token": "wrong-token", "api_url": model.api_url}
     )
     said = await trouble(make_settings(cloudflare=wrong, discord=discord_at("http://127.0.0.1:9")), "cloudflare")
-    assert "401" in said
+    assert "make one with the permissions AI Gateway Run" in said
     assert "wrong-token" not in said
 
 

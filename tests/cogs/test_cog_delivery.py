@@ -209,7 +209,7 @@ async def test_where_the_history_may_not_be_read_it_is_posted_all_the_same(stage
     stage.env.inject_error("GET", POST, status=403, code=50013)
     await deliver(stage, job, again=True)
     assert len(stage.messages()) == 1
-    assert stage.logged("post.not_searched")
+    assert stage.logged("messages.not_searched")
 
 
 async def test_storage_that_is_away_is_waited_for(stage: Stage) -> None:

@@ -116,7 +116,7 @@ def test_what_was_asked_for_in_a_few_words() -> None:
             operation=Operation.GENERATE, prompt="p", reference_images=("images/a.png", "images/b.png")
         ): "Generate · 8 s · 480p · 2 references",
         Request(operation=Operation.EDIT, prompt="p", video=source): "Edit · 6 s",
-        Request(operation=Operation.EXTEND, prompt="p", video=source, duration=4): "Extend · 10 s",
+        Request(operation=Operation.EXTEND, prompt="p", video=source, duration=4): "Extend · 6 s + 4 s",
     }
     for request, words in cases.items():
         assert text.settings(request) == words

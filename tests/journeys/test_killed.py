@@ -143,6 +143,27 @@ async def test_killed_before_a_failure_is_told(journey: Journey) -> None:
     assert len(place.channel.messages) == 1
 
 
+async def test_killed_before_the_card_is_written_down(journey: Journey) -> None:
+    await journey.start()
+    place = journey.place()
+    journey.model.hold()
+    # The card is posted, but its answer comes too late for the process that has posted it.
+    followup = "POST /webhooks/*"
+    journey.discord.fail_next(followup, 503, after=True, times=9)
+    sent = await journey.ask(place.alice, place.channel, "a comet unnoticed", duration=2)
+    await journey.told(sent)
+    await journey.until(lambda: place.channel.messages, "the card")
+    await journey.kill()
+    assert journey.job(place)["card_message_id"] is None
+    cards = len(place.channel.messages)
+    journey.discord.router.faults.clear()
+    await journey.start()
+    journey.model.release()
+    posted = await journey.video(place.channel)
+    await journey.until(lambda: len(place.channel.messages) == cards, "a card to go")
+    assert posted in place.channel.messages
+
+
 async def test_killed_three_times_in_the_midst_of_twelve_jobs(journey: Journey) -> None:
     seed = int(os.environ.get("JOURNEY_SEED") or random.randrange(10**6))
     print(f"JOURNEY_SEED={seed}")  # noqa: T201  to repeat this very storm

@@ -89,7 +89,7 @@ async def failed(shared: Journey, channel: Channel, job_id: str, words: str, mon
     """The card of a job that failed: a sentence, a Retry button, settled money, and one call."""
     job = await shared.state(job_id, "failed", seconds=25)
     card = await shared.card(channel, NO_VIDEO)
-    assert channel.messages == [card]
+    await shared.until(lambda: channel.messages == [card], "one message to be left")
     assert words in card.text
     assert ("Nothing was charged" in card.text) == (money == "released")
     assert ("may have been charged" in card.text) == (money == "possibly_charged")

@@ -37,6 +37,7 @@ class Dispatch(commands.Cog):
         self._delivery = Delivery(bot)
         self._work = asyncio.Event()
         self._due = 0.0
+        self._may_claim = True
         self._stopping = False
         self._loop: asyncio.Task[None] | None = None
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -68,6 +69,7 @@ class Dispatch(commands.Cog):
     @commands.Cog.listener()
     async def on_job_waiting(self) -> None:
         """A job has come in."""
+        self._may_claim = True
         self._work.set()
 
     async def _dispatch(self) -> None:
@@ -81,11 +83,11 @@ class Dispatch(commands.Cog):
                 seconds = await self._claim_all()
             except StoreError as error:
                 log.error("dispatch.store_failed", cause=error.cause)
-                seconds = PAUSE_SECONDS
+                self._may_claim, seconds = True, PAUSE_SECONDS
             except Exception:
                 # The outermost edge of the loop: it must outlive whatever went wrong once.
                 log.exception("dispatch.crashed")
-                seconds = PAUSE_SECONDS
+                self._may_claim, seconds = True, PAUSE_SECONDS
             await self._rest(seconds)
 
     async def _rest(self, seconds: float) -> None:
@@ -116,9 +118,12 @@ class Dispatch(commands.Cog):
         if self._due <= asyncio.get_running_loop().time():
             due = await self._services.jobs.wake_delayed()
             self._due = asyncio.get_running_loop().time() + min(POLL_SECONDS if due is None else due, POLL_SECONDS)
+            self._may_claim = True
         limit = self._services.settings.queue.max_running
-        while not self._stopping:
+        while self._may_claim and not self._stopping and len(self._running) < limit:
+            self._may_claim = False  # before the claim: a job that comes in meanwhile sets it again
             job = await self._services.jobs.claim(room=limit - len(self._running))
+            self._may_claim = self._may_claim or self._services.jobs.work_left
             if job is None:
                 break
             self._start(job, self._run(job))

@@ -12,6 +12,7 @@ from bot.store.tables import lanes as lane_rows
 # Written out, not bound: a database uses a partial index only where it sees the index's own condition in the query.
 CLAIMABLE = text("jobs.state = 'queued' AND jobs.ready")
 DELAYED = text("jobs.state = 'queued' AND NOT jobs.ready")
+ANY_READY = text("SELECT 1 FROM lanes WHERE ready > 0 AND NOT paused LIMIT 1")
 UNFINISHED = text("jobs.state IN ('submitted', 'rendered')")
 
 

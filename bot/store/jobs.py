@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Executable, and_, bindparam, delete, func, or
 
 from bot.config import QueueSettings
 from bot.store import lanes, ledger
-from bot.store.claims import CLAIMABLE, DELAYED, UNFINISHED, in_turns, next_job, next_lane
+from bot.store.claims import ANY_READY, CLAIMABLE, DELAYED, UNFINISHED, in_turns, next_job, next_lane
 from bot.store.database import Database, StoreError
 from bot.store.dialect import MAKERS
 from bot.store.records import Job, NewJob, Settled, State, Video, new_id
@@ -81,6 +81,8 @@ class Jobs:
         self._next_lane = next_lane(limits)
         self._next_job = next_job(limits)
         self._served = 0
+        self.work_left = True
+        """Whether the last claim left anything to be claimed, now or after another job's end."""
 
     # --- coming in
 
@@ -130,6 +132,7 @@ class Jobs:
     def _claim(self, connection: Connection) -> Job | None:
         guild_id = connection.execute(self._next_lane).scalar_one_or_none()
         if guild_id is None:
+            self.work_left = connection.execute(ANY_READY).first() is not None
             return None
         job_id = connection.execute(self._next_job, {"guild": guild_id}).scalar_one()
         now = self._clock()
@@ -138,6 +141,7 @@ class Jobs:
             # Microseconds, and never twice the same: two claims in one millisecond keep their order.
             self._served = max(self._served + 1, now * 1000)
             lanes.serve(connection, job.guild_id, job.user_id, at=self._served)
+        self.work_left = connection.execute(ANY_READY).first() is not None
         return job
 
     async def requeue(self, job_id: str, *, delay: float) -> Job | None:

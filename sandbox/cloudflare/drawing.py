@@ -1,4 +1,4 @@
-"""What the sandbox's clips show: the prompt's words on a panel, a moving ball, a picture behind them, reference tiles.
+"""What the sandbox's clips show: the prompt's words along the edge, a growing bar, a picture behind, reference tiles.
 
 Everything is drawn on the three planes of yuv420p with Pillow: the words are set once a clip and a frame costs a few
 pastes, so that a test on two cores does not spend its time on pictures. No numpy.
@@ -7,17 +7,31 @@ pastes, so that a test on two cores does not spend its time on pictures. No nump
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from dataclasses import dataclass
 
 import av
-from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps, ImageStat
 
 MARGIN = 1.10
 """How much larger than the clip a background is, so that it can be panned."""
 
 MAX_WORDS_DRAWN = 240
 """Characters of a prompt that are drawn; prompts are hostile text, and setting 8,000 marks takes seconds."""
+
+MAX_LINES = 3
+_LINE = 1.25  # a line's height, in letters
+_BAR_LUMA = 210
+_SHADE = 150  # of 255: how much of the picture the strip takes away
+_DARK = frozenset({"dark", "dusk", "evening", "midnight", "night"})
+_GREY = (128, 128)
+_TINTS = {
+    "blue": (158, 112), "red": (112, 168), "green": (108, 108), "gold": (96, 142), "golden": (96, 142),
+    "yellow": (84, 138), "orange": (92, 160), "purple": (156, 146), "violet": (158, 144), "pink": (132, 160),
+    "grey": _GREY, "gray": _GREY, "black": _GREY, "white": _GREY, "monochrome": _GREY,
+}  # fmt: skip
+"""Colour words, and the middle (cb, cr) of a picture that is tinted so."""
 
 
 @dataclass(frozen=True)
@@ -103,62 +117,117 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: 
     return wrapped
 
 
-def caption(heading: str, prompt: str, width: int, height: int, *, least_lines: int = 1) -> Image.Image:
-    """A panel (luma only) with a small heading and the prompt, word-wrapped."""
-    points = max(9, min(width, height) // 17)
-    large, small = ImageFont.load_default(points), ImageFont.load_default(max(8, points * 2 // 3))
-    inner = even(width * 0.9) - points
-    lines = _wrap(_printable(prompt), large, inner, 4)
-    rows = max(least_lines, len(lines))
-    panel = Image.new("L", (even(width * 0.9), even(min(height, points * (1.6 + 1.25 * rows)))), 38)
-    draw = ImageDraw.Draw(panel)
-    draw.text((points // 2, points // 4), heading, fill=150, font=small)
+@dataclass(frozen=True)
+class Caption:
+    """Words (luma only) for a strip along the picture's edge, which is as high as its lines need."""
+
+    words: Image.Image
+    bar: int
+
+    @property
+    def height(self) -> int:
+        return self.words.height
+
+
+def caption(label: str, prompt: str, width: int, height: int) -> Caption:
+    """The prompt, word-wrapped, at the left of a strip as wide as the picture; the small label at its right."""
+    points, bar = _sizes(width, height)
+    large, small = ImageFont.load_default(points), ImageFont.load_default(max(8, points * 3 // 4))
+    edge, beside = points // 2, round(small.getlength(label))
+    lines = _wrap(_printable(prompt), large, max(width // 3, width - 4 * edge - beside), MAX_LINES)
+    words = Image.new("L", (width, strip_height(width, height, len(lines))), 0)
+    draw = ImageDraw.Draw(words)
+    top, step = bar + points // 4, round(points * _LINE)
     for number, line in enumerate(lines):
-        draw.text((points // 2, points * (1.15 + 1.25 * number)), line, fill=230, font=large)
-    return panel
+        draw.text((edge, top + step * number), line, fill=255, font=large)
+    draw.text((width - edge, top + points), label, fill=150, font=small, anchor="rs")
+    return Caption(words, bar)
+
+
+def _sizes(width: int, height: int) -> tuple[int, int]:
+    """The letters' and the bar's height in pixels."""
+    return max(9, min(width, height) // 24), even(min(width, height) / 120)
+
+
+def strip_height(width: int, height: int, lines: int) -> int:
+    points, bar = _sizes(width, height)
+    return min(even(height), even(bar + points * 0.5 + points * _LINE * lines))
+
+
+def without_strip(last: Planes) -> Planes:
+    """The last frame of one of these clips without its caption: what is above is mirrored into its place.
+
+    A clip ends with a full bar, which tells how high the strip is; another video stays as it is.
+    """
+    width, height = last.size
+    _, bar = _sizes(width, height)
+    for lines in range(1, MAX_LINES + 1):
+        tall = strip_height(width, height, lines)
+        top = height - tall
+        if tall * 2 <= height and _is_bar(last.y, top + bar // 2) and not _is_bar(last.y, top - bar):
+            # The encoder smears the bar's edge a little upwards.
+            tall += 2
+            return Planes(_mirrored(last.y, tall), _mirrored(last.cb, tall // 2), _mirrored(last.cr, tall // 2))
+    return last
+
+
+def _is_bar(luma: Image.Image, row: int) -> bool:
+    found = ImageStat.Stat(luma.crop((0, row, luma.width, row + 1)))
+    return found.mean[0] > _BAR_LUMA - 45 and found.stddev[0] < 20
+
+
+def _mirrored(plane: Image.Image, rows: int) -> Image.Image:
+    copy = plane.copy()
+    above = plane.crop((0, plane.height - 2 * rows, plane.width, plane.height - rows))
+    copy.paste(above.transpose(Image.Transpose.FLIP_TOP_BOTTOM), (0, plane.height - rows))
+    return copy
+
+
+def recoloured(planes: Planes, prompt: str) -> Planes:
+    """The picture as an edit leaves it: tinted towards a colour that the prompt names, else with its colours turned."""
+    words = re.findall(r"[a-z]+", prompt[:2000].lower())
+    y = planes.y.point([v * 3 // 5 for v in range(256)]) if _DARK.intersection(words) else planes.y
+    tint = next((_TINTS[word] for word in words if word in _TINTS), None)
+    if tint is None:
+        warmer, cooler = [min(255, v + 26) for v in range(256)], [max(0, v - 26) for v in range(256)]
+        return Planes(y, planes.cr.point(cooler), planes.cb.point(warmer))
+    cb, cr = ([round(goal + (v - 128) * 0.3) for v in range(256)] for goal in tint)
+    return Planes(y, planes.cb.point(cb), planes.cr.point(cr))
 
 
 class Scene:
-    """A background, a caption and a ball that crosses the picture, as frames of one clip."""
+    """A background, a caption on a darkened strip, and a thin bar that grows along it, as frames of one clip."""
 
     def __init__(
-        self, background: Planes, size: tuple[int, int], panel: Image.Image, frames: int, *, on_top: bool = False
+        self, background: Planes, size: tuple[int, int], words: Caption, frames: int, *, on_top: bool = False
     ) -> None:
-        self._background, self._size, self._panel, self._frames = background, size, panel, max(1, frames)
+        self._background, self._size, self._caption, self._frames = background, size, words, max(1, frames)
         self._blank = av.VideoFrame(size[0], size[1], "yuv420p")
         width, height = size
-        edge = height * 0.04
-        self._panel_at = (even((width - panel.width) / 2), even(edge if on_top else height - panel.height - edge))
-        self._ball = self._disc(even(min(width, height) * 0.09))
-        self._ball_chroma = self._ball.reduce(2)
-
-    @staticmethod
-    def _disc(side: int) -> Image.Image:
-        disc = Image.new("L", (side * 4, side * 4), 0)
-        ImageDraw.Draw(disc).ellipse((0, 0, side * 4 - 1, side * 4 - 1), fill=255)
-        return disc.reduce(4)
+        self._strip_at = 0 if on_top else height - words.height
+        # The bar is on the side of the picture's middle.
+        self._bar_at = words.height - words.bar if on_top else height - words.height
+        self._shade = Image.new("L", (width, words.height), _SHADE)
+        self._shade_halved = self._shade.reduce(2)
 
     def frame(self, index: int) -> av.VideoFrame:
-        """The clip's frame number `index`, from 0."""
+        """The clip's frame number `index`, from 0. The last one has a full bar."""
         progress = index / self._frames
         left, top = (self._pan(axis, progress) for axis in (0, 1))
-        x = even(progress * (self._size[0] - self._ball.width))
-        y = even((0.3 + 0.2 * math.sin(progress * 12)) * (self._size[1] - self._ball.height))
+        width, _ = self._size
         frame = av.VideoFrame(self._size[0], self._size[1], "yuv420p")
         luma = self._layer(0, self._background.y, (left, top))
-        luma.paste(self._panel, self._panel_at)
-        luma.paste(225, (x, y), self._ball)
+        luma.paste(20, (0, self._strip_at), self._shade)
+        luma.paste(235, (0, self._strip_at), self._caption.words)
+        done = max(1, width * (index + 1) // self._frames)
+        luma.paste(_BAR_LUMA, (0, self._bar_at, done, self._bar_at + self._caption.bar))
         frame.planes[0].update(luma.tobytes())
-        for number, (source, tint) in enumerate(((self._background.cb, 90), (self._background.cr, 165)), start=1):
+        for number, source in enumerate((self._background.cb, self._background.cr), start=1):
             chroma = self._layer(number, source, (left // 2, top // 2))
-            chroma.paste(128, self._panel_box_halved())
-            chroma.paste(tint, (x // 2, y // 2), self._ball_chroma)
+            chroma.paste(128, (0, self._strip_at // 2), self._shade_halved)
+            chroma.paste(128, (0, self._bar_at // 2, (done + 1) // 2, (self._bar_at + self._caption.bar) // 2))
             frame.planes[number].update(chroma.tobytes())
         return frame
-
-    def _panel_box_halved(self) -> tuple[int, int, int, int]:
-        left, top = self._panel_at
-        return left // 2, top // 2, (left + self._panel.width) // 2, (top + self._panel.height) // 2
 
     def _pan(self, axis: int, progress: float) -> int:
         slack = self._background.size[axis] - self._size[axis]

@@ -143,11 +143,10 @@ def _frames(order: Order) -> Iterator[av.VideoFrame]:
         yield from _extend(order)
 
 
-def _panel(order: Order, seconds: float) -> Image.Image:
-    heading = f"{order.operation}  {seconds:.1f} s  {order.width} x {order.height}"
-    # The source of an extension ends with its own words: the new panel is large enough to cover them.
-    least = 4 if order.operation == "extend" else 1
-    return drawing.caption(heading, order.prompt, order.width, order.height, least_lines=least)
+def _caption(order: Order, seconds: float) -> drawing.Caption:
+    length = f"{seconds:.1f}".removesuffix(".0")
+    label = f"{order.operation} {'+' if order.operation == 'extend' else ''}{length} s"
+    return drawing.caption(label, order.prompt, order.width, order.height)
 
 
 def _generate(order: Order) -> Iterator[av.VideoFrame]:
@@ -158,19 +157,17 @@ def _generate(order: Order) -> Iterator[av.VideoFrame]:
         background = drawing.plain_background(order.prompt, *size)
     if order.references:
         background = drawing.tiles(list(order.references), background)
-    panel = _panel(order, order.frames / FPS)
-    scene = drawing.Scene(drawing.planes_of_image(background), size, panel, order.frames)
+    words = _caption(order, order.frames / FPS)
+    scene = drawing.Scene(drawing.planes_of_image(background), size, words, order.frames)
     yield from (scene.frame(index) for index in range(order.frames))
 
 
 def _edit(order: Order) -> Iterator[av.VideoFrame]:
-    panel = _panel(order, order.frames / FPS)
-    warmer, cooler = [min(255, v + 26) for v in range(256)], [max(0, v - 26) for v in range(256)]
+    words, size = _caption(order, order.frames / FPS), (order.width, order.height)
     for index, frame in enumerate(_source_frames(order, order.frames)):
-        planes = drawing.planes_of_frame(frame)
-        recoloured = drawing.Planes(planes.y, planes.cr.point(cooler), planes.cb.point(warmer))
-        scene = drawing.Scene(recoloured, (order.width, order.height), panel, order.frames, on_top=True)
-        yield scene.frame(index)
+        picture = drawing.recoloured(drawing.planes_of_frame(frame), order.prompt)
+        # The source's own caption stays at the bottom.
+        yield drawing.Scene(picture, size, words, order.frames, on_top=True).frame(index)
 
 
 def _extend(order: Order) -> Iterator[av.VideoFrame]:
@@ -183,7 +180,8 @@ def _extend(order: Order) -> Iterator[av.VideoFrame]:
     if last is None:
         raise UndecodableError("it has no frame")
     added = order.frames - before
-    scene = drawing.Scene(drawing.planes_of_frame(last), (order.width, order.height), _panel(order, added / FPS), added)
+    background = drawing.without_strip(drawing.planes_of_frame(last))
+    scene = drawing.Scene(background, (order.width, order.height), _caption(order, added / FPS), added)
     yield from (scene.frame(index) for index in range(added))
 
 

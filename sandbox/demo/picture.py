@@ -22,6 +22,7 @@ MENTION, MENTION_GROUND = "#c9cdfb", "#3c4270"
 BLURPLE, BAR = "#5865f2", "#4e5058"
 _BUTTONS = {1: BLURPLE, 2: BAR, 3: "#248046", 4: "#da373c", 5: BAR}
 _SIZES = {Kind.NORMAL: 18, Kind.QUOTE: 18, Kind.SMALL: 15, Kind.HEADING: 22}
+NOTE = "Drawn by make demo. The clip is the stand-in's test picture, not the model's work."
 _SMOOTH = 4  # shapes are drawn this much larger, then reduced
 
 
@@ -35,12 +36,9 @@ class _Page:
 
 
 def save_posted_result(message: Message, path: Path) -> None:
-    """Draws the message into a PNG file of 256 colours. Raises OSError where the file cannot be written."""
-    picture = draw_message(message)
+    """Draws the message into a PNG file. Raises OSError where the file cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG).save(
-        path, "PNG", optimize=True
-    )
+    draw_message(message).save(path, "PNG", optimize=True)
 
 
 def draw_message(message: Message) -> Image.Image:
@@ -50,7 +48,8 @@ def draw_message(message: Message) -> Image.Image:
     _head(page, message)
     for component in message.components:
         _part(page, message, component)
-    return image.crop((0, 0, WIDTH, page.y + TOP - 10))
+    page.pen.write(NOTE, LEFT, page.y + 20, 13, FAINT)
+    return image.crop((0, 0, WIDTH, page.y + 20 + 13 + TOP - 10))
 
 
 def _part(page: _Page, message: Message, component: dict[str, object]) -> None:

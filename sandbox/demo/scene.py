@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+import random
 
-from PIL import Image, ImageColor, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageColor, ImageDraw, ImageFilter
 
 Point = tuple[float, float]
 
@@ -41,13 +42,30 @@ def scene_png() -> bytes:
 
 
 def _sky(width: int, height: int) -> Image.Image:
-    column = Image.new("RGB", (1, 3))
-    column.putdata([ImageColor.getrgb(colour)[:3] for colour in _SKY])
+    stops = [ImageColor.getrgb(colour)[:3] for colour in _SKY]
     horizon = int(height * 0.62)
+    noise = Image.frombytes("L", (width, horizon), random.Random(1).randbytes(width * horizon))
+    bands = [_dithered([float(stop[band]) for stop in stops], noise) for band in range(3)]
     picture = Image.new("RGB", (width, height), _SKY[-1])
-    # A stretched strip of three colours; the outer halves of its end pixels are cut off.
-    picture.paste(column.resize((width, horizon), Image.Resampling.BICUBIC, box=(0, 0.4, 1, 2.6)), (0, 0))
+    picture.paste(Image.merge("RGB", bands), (0, 0))
     return picture
+
+
+def _dithered(stops: list[float], noise: Image.Image) -> Image.Image:
+    """One colour's gradient from the top down; neighbouring steps are mixed by chance, so that no band is seen."""
+    rows = [_between(stops, row / noise.height) for row in range(noise.height)]
+    whole, part = Image.new("L", (1, noise.height)), Image.new("L", (1, noise.height))
+    whole.putdata([int(value) for value in rows])
+    part.putdata([int(value % 1 * 256) for value in rows])
+    step = ImageChops.subtract(part.resize(noise.size), noise).point([0] + [1] * 255)
+    return ImageChops.add(whole.resize(noise.size), step)
+
+
+def _between(stops: list[float], place: float) -> float:
+    upper = min(int(place * (len(stops) - 1)), len(stops) - 2)
+    part = place * (len(stops) - 1) - upper
+    eased = part * part * (3 - 2 * part) * 0.5 + part * 0.5
+    return stops[upper] + (stops[upper + 1] - stops[upper]) * eased
 
 
 def _sun(picture: Image.Image, centre: Point, radius: float) -> None:

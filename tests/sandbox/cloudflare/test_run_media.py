@@ -5,6 +5,7 @@ import io
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,24 @@ async def test_generate_has_length_size_rate_and_quiet_sound(real: Client) -> No
 async def test_the_prompt_is_seen(real: Client) -> None:
     one = await made(real, prompt="a fox")
     two = await made(real, prompt="a fox and a description of what it does")
-    words = (60, 415, 700, 460)
+    words, further = (8, 448, 80, 478), (140, 448, 700, 478)
     assert brightest(one.frames[0].crop(words)) > 200
-    assert brightest(one.frames[0].crop((500, *words[1:]))) < 100
-    assert brightest(two.frames[0].crop((300, *words[1:]))) > 200
-    assert brightest(one.frames[0].crop((10, 140, 40, 165))) > 200, "the ball starts at the left"
-    assert brightest(one.frames[-1].crop((10, 140, 40, 165))) < 200, "and leaves"
+    assert brightest(one.frames[0].crop(further)) < 100
+    assert brightest(two.frames[0].crop(further)) > 200
+
+
+async def test_something_moves_in_every_frame(real: Client) -> None:
+    facts = await made(real, duration=2, _operation="generate")
+    lengths = [bar_length(frame) for frame in facts.frames]
+    assert all(one < next_one for one, next_one in pairwise(lengths)), lengths
+    assert lengths[0] < 60
+    assert lengths[-1] > 840
+
+
+def bar_length(frame: Image.Image) -> int:
+    """How many pixels of the caption's bar are bright."""
+    row = max(range(430, 450), key=lambda y: ImageStat.Stat(frame.convert("L").crop((0, y, 10, y + 1))).mean[0])
+    return sum(value > 150 for value in frame.convert("L").crop((0, row, frame.width, row + 1)).tobytes())
 
 
 async def test_a_picture_is_the_background_in_its_own_ratio(real: Client) -> None:
@@ -128,6 +141,20 @@ async def test_extend_appends_and_bills_what_was_added(real: Client) -> None:
     assert (charge.operation, charge.seconds, charge.usd) == ("extend", 2, 0.16)
 
 
+async def test_the_added_part_shows_its_own_words_alone(real: Client) -> None:
+    await made(real, duration=2, prompt="a fox in the snow " * 9)
+    real.bucket.files["/source.mp4"] = real.bucket.files["/clip.mp4"]
+    facts = await made(
+        real, _operation="extend", duration=2, prompt="owl", video={"url": f"{real.bucket.url}/source.mp4"}
+    )
+    above, beside = (0, 400, 848, 440), (140, 452, 700, 478)
+    assert brightest(facts.frames[47].crop(above)) > 200, "the source's words take more lines"
+    assert brightest(facts.frames[47].crop(beside)) > 200
+    assert brightest(facts.frames[60].crop(above)) < 180
+    assert brightest(facts.frames[60].crop(beside)) < 100
+    assert brightest(facts.frames[60].crop((8, 448, 80, 478))) > 200
+
+
 async def test_edit_keeps_the_length_and_changes_the_colours(real: Client) -> None:
     source = await made(real, duration=1, size="1920x1080")
     real.bucket.files["/source.mp4"] = real.bucket.files["/clip.mp4"]
@@ -139,6 +166,16 @@ async def test_edit_keeps_the_length_and_changes_the_colours(real: Client) -> No
     assert difference(facts.frames[20].crop(calm), source.frames[20].resize((1280, 720)).crop(calm)) > 20
     charge = real.sandbox.ledger[-1]
     assert (charge.seconds, charge.resolution, charge.usd) == (1, "720p", 0.14)
+
+
+@pytest.mark.parametrize(("word", "strongest"), [("blue", 2), ("Red", 0), ("green", 1)])
+async def test_an_edit_goes_towards_the_colour_that_it_names(real: Client, word: str, strongest: int) -> None:
+    await made(real, prompt="a hill")
+    real.bucket.files["/source.mp4"] = real.bucket.files["/clip.mp4"]
+    video = {"url": f"{real.bucket.url}/source.mp4"}
+    facts = await made(real, _operation="edit", prompt=f"make it {word}, please", video=video)
+    means = ImageStat.Stat(facts.frames[10].crop((0, 100, 848, 400))).mean
+    assert means.index(max(means)) == strongest, means
 
 
 async def test_sources_of_the_wrong_length_are_refused(real: Client, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`python -m sandbox`: the stand-ins on their own. `python -m sandbox demo`: with a bot, to try everything."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -50,4 +51,5 @@ def demo(
 
 
 if __name__ == "__main__":
-    app(prog_name="python -m sandbox")
+    # `cinecord demo` comes here too, and is the name that people know.
+    app(prog_name="cinecord" if sys.argv[1:2] == ["demo"] else "python -m sandbox")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def routes(sandbox: CloudflareSandbox) -> list[web.RouteDef]:
-    """GET state · POST fault, render_seconds, hold, release."""
+    """GET the list of paths, state · POST fault, render_seconds, hold, release."""
 
     async def state(_: web.Request) -> web.Response:
         return web.json_response(_state(sandbox))
@@ -43,13 +43,20 @@ def routes(sandbox: CloudflareSandbox) -> list[web.RouteDef]:
         sandbox.release()
         return web.json_response({"held": False})
 
-    return [
+    async def paths(_: web.Request) -> web.Response:
+        found: dict[str, list[str]] = {}
+        for route in handled:
+            found.setdefault(route.method, []).append(route.path)
+        return web.json_response(found)
+
+    handled = [
         web.get("/sandbox/state", state),
         web.post("/sandbox/fault", fault),
         web.post("/sandbox/render_seconds", render_seconds),
         web.post("/sandbox/hold", hold),
         web.post("/sandbox/release", release),
     ]
+    return [web.get("/sandbox/", paths), *handled]
 
 
 def _state(sandbox: CloudflareSandbox) -> dict[str, Any]:

@@ -28,10 +28,11 @@ class Background:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.run(self._finish())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        with undisturbed():
+            self.run(self._finish())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """The coroutine's result, or its exception. An interrupt here cancels it there."""
@@ -66,6 +67,18 @@ def ending_signals() -> Iterator[None]:
     finally:
         signal.set_wakeup_fd(-1)
         tells.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def undisturbed() -> Iterator[list[int]]:
+    """Within it the ending signals interrupt nothing; those that came are in the list."""
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda signum, _: came.append(signum)) for number in _ENDING}
+    try:
+        yield came
+    finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import tempfile
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sandbox.demo.background import Background, ending_signals
+from sandbox.demo.background import Background, ending_signals, undisturbed
 from sandbox.demo.bot_process import BotFailed, BotProcess, free_port
 from sandbox.demo.clips import Keeper, default_folder
 from sandbox.demo.once import StepFailed, last_line, walk
@@ -46,6 +47,8 @@ def demo(options: Options) -> int:
     """Runs the try-out and returns the exit status."""
     once = options.once or not at_terminal()
     errors = Console(stderr=True)
+    if once and not options.once:
+        _say(errors, "There is no terminal to ask at, so this does what --once does.")
     seconds = options.render_seconds
     if seconds is None:
         seconds = ONCE_RENDER_SECONDS if once else TYPED_RENDER_SECONDS
@@ -69,10 +72,12 @@ def alone(stand: Stand, bot_port: int, env_file: Path | None) -> int:
     """Runs the stand-ins for a bot that somebody else starts; until a signal, or `quit` at a terminal."""
     with ending_signals(), Background() as background:
         try:
-            background.run(stand.start())
+            _start(stand, background)
         except OSError as error:
             _say(Console(stderr=True), f"The stand-ins cannot start: {error}")
             return 1
+        except KeyboardInterrupt:
+            return 0
         try:
             environment = stand.environment(
                 bot_port=bot_port, database="data/sandbox/cinecord.db", files="data/sandbox/files"
@@ -87,8 +92,22 @@ def alone(stand: Stand, bot_port: int, env_file: Path | None) -> int:
             _say(Console(stderr=True), f"The settings cannot be written: {error}")
             return 1
         finally:
-            background.run(stand.stop())
+            _stop(stand, background)
         return 0
+
+
+def _start(stand: Stand, background: Background) -> None:
+    """Whole or not at all: an interrupt waits until it is done, and then stops it again."""
+    with undisturbed() as came:
+        background.run(stand.start())
+    if came:
+        _stop(stand, background)
+        raise KeyboardInterrupt
+
+
+def _stop(stand: Stand, background: Background) -> None:
+    with undisturbed():
+        background.run(stand.stop())
 
 
 def _serve(stand: Stand, background: Background) -> None:
@@ -106,15 +125,29 @@ def _tell(stand: Stand, environment: dict[str, str], env_file: Path | None) -> N
         "",
         *export_lines(environment),
         "",
-        *([f"or, from the file: set -a; . {env_file}; set +a", ""] if env_file else []),
-        "    cinecord run",
+        (
+            f"or, from the file: set -a; . {env_file}; set +a"
+            if env_file
+            else "(--env-file bot.env writes them to a file.)"
+        ),
+        "",
+        f"    {_bot_command()}",
         "",
         f"Server: {GUILD}, with {', '.join(f'#{name}' for name in CHANNELS)}, {people}.",
         f"HTTP control: http://{stand.discord.cdn_host}/sandbox/… and {stand.cloudflare.base_url}/sandbox/…",
-        f"(for a start: curl http://{stand.discord.cdn_host}/sandbox/guilds). Ctrl-C ends it.",
+        f"(curl http://{stand.discord.cdn_host}/sandbox/ lists the paths). Ctrl-C ends it.",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
+
+
+def _bot_command() -> str:
+    """How this Python starts the bot, as it is typed in this folder."""
+    script = Path(sys.executable).with_name("cinecord")
+    if not script.is_file():
+        return f"{shlex.quote(sys.executable)} -m bot run"
+    here = script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script
+    return f"{shlex.quote(str(here))} run"
 
 
 @contextmanager
@@ -122,10 +155,10 @@ def _both(stand: Stand, *, show_log: bool, errors: Console) -> Iterator[tuple[St
     """Stand-ins and bot, ready; afterwards nothing of them is left."""
     with tempfile.TemporaryDirectory(prefix="cinecord-demo-") as name, Background() as background:
         folder = Path(name)
-        background.run(stand.start())
+        _start(stand, background)
         port = free_port()
         settings = stand.environment(bot_port=port, database=f"{folder}/cinecord.db", files=folder / "files")
-        bot = BotProcess(settings, folder, show_log=show_log)
+        bot = BotProcess(settings | _impatient(stand), folder, show_log=show_log)
         try:
             bot.start()
             with errors.status("Starting Discord's and Cloudflare's stand-ins, and the bot …"):
@@ -133,7 +166,15 @@ def _both(stand: Stand, *, show_log: bool, errors: Console) -> Iterator[tuple[St
             yield stand, background, bot
         finally:
             bot.stop()
-            background.run(stand.stop())
+            _stop(stand, background)
+
+
+def _impatient(stand: Stand) -> dict[str, str]:
+    """Settings for somebody who waits: a lost video is given up soon, and does not hold up the next one."""
+    return {
+        "CINECORD_CLOUDFLARE__TIMEOUT_SECONDS": f"{stand.timeout_seconds:g}",
+        "CINECORD_QUEUE__PER_USER_RUNNING": "2",
+    }
 
 
 def _once(

@@ -77,7 +77,7 @@ def walk(
 def last_line(stand: Stand, started: float) -> str:
     """How long all took since `started` (time.monotonic) and what it would have cost."""
     spent = time.monotonic() - started
-    return f"done      {spent:.1f} s in all, would have charged ${stand.cloudflare.charged_usd:.2f}"
+    return f"took {spent:.1f} s, would have charged ${stand.cloudflare.charged_usd:.2f}"
 
 
 async def _take(

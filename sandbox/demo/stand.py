@@ -48,8 +48,15 @@ class Stand:
 
     async def stop(self) -> None:
         """Frees both ports and all files."""
-        await self.discord.stop()
-        await self.cloudflare.stop()
+        try:
+            await self.discord.stop()
+        finally:
+            await self.cloudflare.stop()
+
+    @property
+    def timeout_seconds(self) -> float:
+        """The try-out's render timeout: short, and longer than a video takes."""
+        return max(30.0, self.render_seconds + 20.0)
 
     @property
     def channel(self) -> Channel:

@@ -250,6 +250,13 @@ def attach(app: web.Application, sandbox: DiscordSandbox) -> None:
         "submit": control.submit,
         "say": control.say,
     }
+    listing = {"GET": [f"/sandbox/{path}" for path in gets], "POST": [f"/sandbox/{path}" for path in posts]}
+    listing = {method: [path.replace(r":\d+", "") for path in paths] for method, paths in listing.items()}
+
+    async def paths(_: Any, __: web.Request) -> Any:
+        return listing
+
+    app.router.add_get("/sandbox/", _wrap(paths))
     for path, handler in gets.items():
         app.router.add_get(f"/sandbox/{path}", _wrap(handler))
     for path, handler in posts.items():

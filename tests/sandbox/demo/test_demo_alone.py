@@ -104,6 +104,11 @@ def test_a_bot_started_by_hand_posts_videos_over_http_alone(tmp_path: Path) -> N
         assert settings == dict(shlex.split(line)[0].split("=", 1) for line in kept.splitlines())
         assert settings["CINECORD_DISCORD__TOKEN"] == "a-token-of-mine"
         assert f"http://127.0.0.1:{ports[0]}/sandbox/" in printed.read_text()
+        assert f"{Path(sys.executable).parent}/cinecord run" in printed.read_text()
+        for port in ports[:2]:
+            paths = httpx.get(f"http://127.0.0.1:{port}/sandbox/", trust_env=False).json()
+            assert "/sandbox/state" in paths["GET"]
+            assert len(paths["POST"]) >= 4
         with running(tmp_path, "-m", "bot", "run", **settings) as (bot, log):
             driver = Driver(f"http://127.0.0.1:{ports[0]}/sandbox/")
             try:
@@ -135,6 +140,18 @@ def drive(driver: Driver, cloudflare: str) -> None:
     assert driver.get("state")["violations"] == []
     charged = httpx.get(f"{cloudflare}state", trust_env=False).json()["charged_usd"]
     assert charged == pytest.approx(0.48)
+
+
+def test_a_termination_leaves_no_complaint(tmp_path: Path) -> None:
+    with running(tmp_path, "-m", "sandbox", "--discord-port", "0", "--cloudflare-port", "0", "--env-file", "s.env") as (
+        process, output,
+    ):  # fmt: skip
+        wait_for(tmp_path / "s.env", process, output)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE) == 0, output.read_text()
+        assert "Unclosed" not in output.read_text()
+        assert "Traceback" not in output.read_text()
+    assert left_behind(tmp_path) == []
 
 
 def test_a_taken_port_is_told(tmp_path: Path) -> None:

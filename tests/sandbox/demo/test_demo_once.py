@@ -44,7 +44,7 @@ def test_once_prints_a_line_a_step_and_keeps_the_videos(tmp_path: Path) -> None:
         assert Path(match["path"]).parent == tmp_path / "kept"
         assert int(match["size"]) == round(Path(match["path"]).stat().st_size / 1024)
     # 4 s made, 4 s added, an edit of 8 s: 16 s at 8 cents.
-    assert re.fullmatch(r"done +\d+\.\d s in all, would have charged \$1\.28", last)
+    assert re.fullmatch(r"took \d+\.\d s, would have charged \$1\.28", last)
     with Image.open(picture) as drawn:
         assert drawn.width == 900
         assert picture.stat().st_size < 150_000
@@ -54,7 +54,8 @@ def test_once_prints_a_line_a_step_and_keeps_the_videos(tmp_path: Path) -> None:
 def test_without_a_terminal_it_does_what_once_does(tmp_path: Path) -> None:
     result = demo(tmp_path, "--render-seconds", "0")
     assert result.returncode == 0, result.stderr
-    assert [line.split()[0] for line in result.stdout.splitlines()] == ["generate", "extend", "edit", "done"]
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["generate", "extend", "edit", "took"]
+    assert result.stderr == "There is no terminal to ask at, so this does what --once does.\n"
     kept = list((tmp_path / "demo-videos").glob("*/*.mp4"))
     assert sorted(path.name for path in kept) == ["1-generate.mp4", "2-extend.mp4", "3-edit.mp4"]
     assert left_behind(tmp_path) == []

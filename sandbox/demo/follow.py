@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from sandbox.cloudflare import Fault
+from sandbox.cloudflare.faults import MAY_BE_CHARGED
 from sandbox.demo.stand import Stand
 from sandbox.discord import Actor, Channel, Interaction, Message, SandboxTimeout
 
@@ -25,10 +27,13 @@ def silent(_stage: str, _done: float | None) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`posted` is the video's message, `failed` the card that says why there is none. Both None: no job came of it."""
+    """`posted` is the video's message, `failed` the card that says why there is none. Both None: no job came of it.
+
+    `pending` is what the bot still does, when the wait was given up before the end."""
 
     posted: Message | None = None
     failed: Message | None = None
+    pending: str | None = None
 
 
 class Follower:
@@ -71,8 +76,19 @@ class Follower:
         with suppress(SandboxTimeout):
             await self._until(lambda: message.deleted or message.edits != edits, self._card_seconds)
 
-    async def outcome(self, sent: Interaction, person: Actor, seconds: float, report: Report = silent) -> Outcome:
-        """What becomes of the request, within `seconds`. Raises SandboxTimeout when it is still under way then."""
+    async def outcome(
+        self,
+        sent: Interaction,
+        person: Actor,
+        seconds: float,
+        report: Report = silent,
+        *,
+        idle_seconds: float | None = None,
+    ) -> Outcome:
+        """What becomes of the request, within `seconds`. Raises SandboxTimeout when it is still under way then.
+
+        With `idle_seconds` the wait ends when the model was asked nothing for so long."""
+        start, idle_since = self._stand.cloudflare.clock(), None
         card = await self.card(sent)
         if card is None:
             return Outcome()
@@ -85,7 +101,15 @@ class Follower:
         def over() -> bool:
             return _final(card) or (card.deleted and posted() is not None)
 
-        await self._until(over, seconds, lambda: report(*self._stage(card)))
+        def idle() -> bool:
+            nonlocal idle_since
+            now, busy = asyncio.get_running_loop().time(), self._stage(card)[0] != "waiting"
+            idle_since = None if busy else now if idle_since is None else idle_since
+            return idle_seconds is not None and idle_since is not None and now - idle_since >= idle_seconds
+
+        await self._until(lambda: over() or idle(), seconds, lambda: report(*self._stage(card)))
+        if not over():
+            return Outcome(pending=self._still_does(start))
         found = None if _final(card) else posted()
         if found is not None:
             self._taken.add(found.id)
@@ -107,6 +131,15 @@ class Follower:
         whole = cloud.seconds_to_render(call)
         done = (cloud.clock() - call.at) / whole if whole else 0.0
         return ("rendering", min(done, 1.0)) if done < 1 else ("drawing the clip", None)
+
+    def _still_does(self, since: float) -> str:
+        calls = [call for call in self._stand.cloudflare.calls if call.at >= since]
+        if not calls:
+            return "the request still waits in line"
+        if calls[-1].fault in MAY_BE_CHARGED | {Fault.CONNECTION_LOST}:
+            limit = f"{self._stand.timeout_seconds:g}"
+            return f"the bot is still looking for the video (until its render timeout, {limit} s)"
+        return "the bot will ask the model again after a pause"
 
     async def _until(
         self, condition: Callable[[], bool], seconds: float, look: Callable[[], None] | None = None

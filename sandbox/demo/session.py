@@ -22,8 +22,8 @@ from sandbox.demo.forms import fill_in
 from sandbox.demo.progress import progress
 from sandbox.demo.scene import scene_png
 from sandbox.demo.stand import Stand
-from sandbox.demo.tools import TOOLS, help_text
-from sandbox.demo.typed import Slash, all_slashes, find_slash, read_values
+from sandbox.demo.tools import BUTTONS, TOOLS, help_about, help_text
+from sandbox.demo.typed import Slash, all_slashes, check_needed, find_slash, read_values
 from sandbox.discord import Button, Interaction, Member, Message, SandboxError
 from sandbox.discord.interactions import COMPONENT
 
@@ -31,11 +31,14 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 120.0
 """Seconds that a video may take beyond its render time before the prompt comes back without it."""
+IDLE_SECONDS = 8.0
+"""How long nothing may go on with the model before the prompt comes back."""
 PICTURE = "hills.png"
 Read = Callable[[str], str]
 
 WELCOME = f"""\
 Cinecord with stand-ins for Discord and Cloudflare: all stays here, nothing is charged.
+The clips are the stand-in's own drawings with a caption; the real model's look different.
 You are alice, in #general of the server “Film club”. Try:
 
   /video generate a fox in the snow duration:4
@@ -121,13 +124,15 @@ class Session:
         if word.lower() in {"quit", "exit", "bye"}:
             raise Quit
         if word.lower() in {"help", "?"}:
-            self.say(help_text(self.slashes()))
+            self.say(help_about(rest, self.slashes()) if rest.strip() else help_text(self.slashes()))
         elif word.lower() == "press":
             self._press(rest)
         elif tool is not None:
             tool.run(self, rest.strip())
         elif any(word.lower() == (b.label or "").lower() for m in self.visible() for b in m.buttons):
             self._press(line)
+        elif word.lower() in BUTTONS and (not rest or rest.startswith("#")):
+            raise SandboxError(f"no message has that button now; {BUTTONS[word.lower()]}")
         else:
             self._unknown(word)
 
@@ -155,6 +160,7 @@ class Session:
             return self._suggestion(slash, name, text, values)
 
         values = read_values(slash, rest, self.channel, pick, self.bases)
+        check_needed(slash, values)
         self._after(self.background.run(self.person.slash(self.channel, slash.path, values)), slash.path, wait=wait)
 
     def _suggestion(self, slash: Slash, name: str, text: str, values: dict[str, Any]) -> str:
@@ -194,6 +200,9 @@ class Session:
                     return message, button
             if name.isdecimal():
                 break
+        if name in BUTTONS:
+            where = "that message does not have that button" if wanted else "no message has that button now"
+            raise SandboxError(f"{where}; {BUTTONS[name]}")
         raise SandboxError(f"There is no button “{name}” {'there' if wanted else 'in sight'}.")
 
     def _after(self, sent: Interaction, title: str, *, wait: bool = True) -> None:
@@ -215,7 +224,10 @@ class Session:
         self.news()
         seconds = PATIENCE + self._render_seconds()
         with progress(title, self.console) as report:
-            self.background.run(self._follower.outcome(sent, self.person, seconds, report))
+            work = self._follower.outcome(sent, self.person, seconds, report, idle_seconds=IDLE_SECONDS)
+            outcome = self.background.run(work)
+        if outcome.pending:
+            self.say(f"{outcome.pending}; go on meanwhile", "dim")
 
     def _render_seconds(self) -> float:
         seconds = self.stand.cloudflare.render_seconds

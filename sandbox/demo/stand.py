@@ -55,7 +55,7 @@ class Stand:
 
     @property
     def timeout_seconds(self) -> float:
-        """The try-out's render timeout: short, and longer than a video takes."""
+        """The try-out's render timeout: short, and longer than a video takes at the start."""
         return max(30.0, self.render_seconds + 20.0)
 
     @property

@@ -74,6 +74,17 @@ def read_values(slash: Slash, rest: str, channel: Channel, pick: Pick, bases: li
     return values
 
 
+def check_needed(slash: Slash, values: dict[str, Any]) -> None:
+    """Raises SandboxError where a needed option has no value."""
+    missing = [name for name, spec in slash.options.items() if spec.get("required") and values.get(name) in {None, ""}]
+    if missing:
+        raise SandboxError(f"/{slash.path} needs {' and '.join(_with_article(name) for name in missing)}")
+
+
+def _with_article(name: str) -> str:
+    return f"{'an' if name[0] in 'aeio' else 'a'} {name}"
+
+
 def _split(slash: Slash, rest: str) -> dict[str, str]:
     # Quoted text is masked, so that a name in it is not seen; lengths stay.
     masked = re.sub(r'"[^"]*"', lambda quoted: "x" * len(quoted[0]), rest)
@@ -100,6 +111,8 @@ def _value(name: str, text: str, spec: dict[str, Any], channel: Channel, bases: 
     for choice in spec.get("choices") or ():
         if text.lower() in {str(choice["name"]).lower(), str(choice["value"]).lower()}:
             return choice["value"]
+    if choices := spec.get("choices"):
+        raise SandboxError(f"{name}: {text} is none of {', '.join(str(choice['value']) for choice in choices)}")
     if kind in {kinds.INTEGER, kinds.NUMBER}:
         return _number(name, text, whole=kind == kinds.INTEGER)
     if kind == kinds.BOOLEAN:

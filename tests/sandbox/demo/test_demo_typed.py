@@ -78,7 +78,7 @@ def test_paths_of_commands() -> None:
         ('"at duration:9 it ends" duration: 4', {"prompt": "at duration:9 it ends", "duration": 4}),
         ("x aspect_ratio:16:9", {"prompt": "x", "aspect_ratio": "16:9"}),
         ("x aspect_ratio:wide", {"prompt": "x", "aspect_ratio": "16:9"}),
-        ("x aspect_ratio:7:7 start:1.5 loop:yes", {"prompt": "x", "aspect_ratio": "7:7", "start": 1.5, "loop": True}),
+        ("x aspect_ratio:16:9 start:1.5 loop:yes", {"prompt": "x", "aspect_ratio": "16:9", "start": 1.5, "loop": True}),
         ("x source:fox", {"prompt": "x", "source": "source picked for fox"}),
         ("xduration:4", {"prompt": "xduration:4"}),
         ("", {}),
@@ -106,6 +106,7 @@ async def test_files_and_people(stand: Stand, tmp_path: Path) -> None:
         ("x image:missing.png", "There is no file missing.png"),
         ("x image:", "There is no file"),
         ("x member:nobody", "There is no 'nobody' here"),
+        ("x aspect_ratio:7:7", "aspect_ratio: 7:7 is none of 16:9"),
         ("x prompt:y", "belongs to no option"),
     ],
 )

@@ -180,7 +180,7 @@ def error_of(status: int, body: object, *, secret: str, retry_after: float | Non
     if kind is None:
         kind = RenderFailed if status == 200 and _envelope_state(body) == "Failed" else None
     kind = kind or _BY_STATUS.get(status, OutcomeUnknown)
-    if kind in {InputRefused, RenderFailed} and "upload_url" in message:
+    if kind in {InputRefused, RenderFailed} and "must provide output.upload_url" in message:
         kind = UploadUrlRequired
     error = kind(detail, status=status, code=code)
     if isinstance(error, TryLater):
@@ -206,7 +206,7 @@ def parse_json(body: bytes) -> object:
     """The JSON value, or None for what is no JSON (an edge's HTML page, say)."""
     try:
         return json.loads(body, parse_float=Decimal)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, ArithmeticError):  # 1e999… is JSON, and no Decimal
         return None
 
 

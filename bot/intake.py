@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from bot.attachments import Fetcher
 from bot.decoders import Decoders, scratch_folder
@@ -118,6 +119,9 @@ class Intake:
         self._decoders = decoders
         self._prices = prices
         self._scratch = scratch
+        # Kept for as long as somebody waits or works.
+        self._members: WeakValueDictionary[tuple[int, int], asyncio.Semaphore] = WeakValueDictionary()
+        self._guilds: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
 
     async def take(self, wish: Wish) -> Taken:
         """Put a wish in line.
@@ -130,10 +134,22 @@ class Intake:
         # Before anything is fetched: most mistakes are in the prompt.
         normalise_prompt(wish.prompt)
         try:
-            async with self._prepared(wish) as prepared:
+            async with self._turn(wish), self._prepared(wish) as prepared:
                 return await self._accept(wish, prepared)
         except OSError as error:
             raise StorageError(f"the scratch folder: {error}") from error
+
+    @asynccontextmanager
+    async def _turn(self, wish: Wish) -> AsyncGenerator[None]:
+        """Fetching and decoding are shared out as the queue is: one at a time for a member, two for a server."""
+        if not wish.pictures and not isinstance(wish.source, Upload) and wish.start is None:
+            yield
+            return
+        await self._jobs.check_room(wish.guild_id, wish.user_id)
+        member = self._members.setdefault((wish.guild_id, wish.user_id), asyncio.Semaphore(1))
+        guild = self._guilds.setdefault(wish.guild_id, asyncio.Semaphore(2))
+        async with member, guild:
+            yield
 
     @asynccontextmanager
     async def _prepared(self, wish: Wish) -> AsyncGenerator[_Prepared]:

@@ -66,7 +66,10 @@ SETTLED = {Charged.NO: Settled.RELEASED, Charged.YES: Settled.CHARGED, Charged.M
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A job as it is after the call: rendered (then with its video), failed, or queued again."""
+    """A job as it is after the call: rendered (then with its video), failed, queued again, or still submitted.
+
+    Submitted means that the outcome is not known: `recover` looks for it, which takes long and needs no paid call.
+    """
 
     job: Job
     video: Video | None = None
@@ -108,6 +111,9 @@ class Renderer:
 
         None: another process has taken the job on.
         """
+        if job.attempts > 1 and await self._has_come(job):
+            # An earlier attempt said "try later", and yet its video is here: paid once is enough.
+            return await self._keep(job)
         try:
             upload_url = await self._upload_url(job)
             given = await self._input(job, upload_url)
@@ -132,7 +138,7 @@ class Renderer:
         return Outcome(*arrival.result())
 
     async def recover(self, job: Job) -> Outcome | None:
-        """Go on with a job that an earlier process left in `submitted`. Never calls the model."""
+        """Look for the outcome of a call that is over, or was an earlier process's. Never calls the model."""
         log.warning("job.recovering", **job.log_context)
         try:
             return await self._search(job)
@@ -208,7 +214,7 @@ class Renderer:
         if answer.video_url is not None and await self._downloaded(job, answer.video_url):
             return await self._keep(job)
         if uploaded:
-            return await self._search(job)
+            return Outcome(job)
         text = DownloadFailed("").sentence
         return await self._fail(job, "download failed", text, Settled.CHARGED)
 
@@ -229,7 +235,7 @@ class Renderer:
     async def _after_error(self, job: Job, error: ModelError, *, awaited: bool) -> Outcome | None:
         log.warning("job.refused", **job.log_context, cause=error.cause, charged=error.charged.value)
         if isinstance(error.retry, Unknown):
-            return await (self._search(job) if awaited else self._lost(job))
+            return Outcome(job) if awaited else await self._lost(job)
         if isinstance(error.retry, After) and job.attempts <= ATTEMPTS:
             delay = self._delay(job.attempts, error.retry.seconds)
             log.info("job.requeued", **job.log_context, seconds=round(delay, 1))
@@ -271,6 +277,9 @@ class Renderer:
             if left <= 0:
                 return False
             await self._arrivals.wait(job.id, seconds=min(left, POLL_SECONDS))
+
+    async def _has_come(self, job: Job) -> bool:
+        return await self._committed(job, lambda: self._storage.size(job.video_key)) is not None
 
     async def _refused_by_log(self, job: Job) -> bool:
         try:

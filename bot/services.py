@@ -76,7 +76,7 @@ async def open_services(settings: Settings, *, clock: Callable[[], float] = time
         if isinstance(storage, FolderStorage):
             await tickets.reopen()
             await storage.sweep_temporary(older_than=3600)
-        http = await stack.enter_async_context(httpx.AsyncClient())
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=httpx.Timeout(30, pool=None)))
         decoders = Decoders()
         stack.push_async_callback(decoders.aclose)
         cloudflare = CloudflareClient(settings.cloudflare)
@@ -115,6 +115,7 @@ async def open_services(settings: Settings, *, clock: Callable[[], float] = time
             on_upload=renderer.arrived,
             health=health,
             metrics=metrics.registry,
+            grace_seconds=5.0,
         )
         await web.start()
         stack.push_async_callback(web.stop)

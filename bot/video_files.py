@@ -99,17 +99,26 @@ def _tracks(container: InputContainer) -> Source:
     return Source(container, video, next(sounds, None))
 
 
+STATED_SLACK = 0.5
+"""Seconds by which a file's packets may pass what it states: sound that ends a little later, edit lists."""
+
+
 def length_of(source: Source, path: Path) -> float:
-    """The length the file states, or else where its last packet ends (recorders of browsers state none)."""
+    """The longer of what the file states and where its last packet ends: either may be missing, or a lie.
+
+    The price and the model's limits depend on it, and a header is easily written over.
+    """
     seconds = (source.container.duration or 0) / av.time_base
-    if seconds <= 0:
+    if seconds <= SECONDS_CAP:
         with av.open(str(path), "r", format=_demuxer(path), metadata_errors="replace") as container:
             ends = (
                 float(((packet.pts or 0) + (packet.duration or 0)) * packet.time_base)
                 for packet in container.demux(container.streams[source.video.index])
                 if packet.pts is not None
             )
-            seconds = max(ends, default=0.0) - source.start
+            measured = max(ends, default=0.0) - source.start
+        if seconds <= 0 or measured > seconds + STATED_SLACK:
+            seconds = measured
     if seconds <= 0:
         raise BadAttachment(NO_LENGTH)
     if seconds > SECONDS_CAP:

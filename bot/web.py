@@ -29,6 +29,7 @@ OnUpload = Callable[[str], Awaitable[None]]
 
 _HEALTH_SECONDS = 5.0
 _IDLE_SECONDS = 30.0  # for the head of a request, and between two of one connection
+_PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # seconds
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via", "CF-Connecting-IP")
 
 log = structlog.get_logger(__name__)
@@ -159,7 +160,7 @@ class _Uploads:
 
     async def put(self, request: web.Request) -> web.StreamResponse:
         token_hash = hash_token(request.match_info["token"])
-        ticket = await self._tickets.take(token_hash)
+        ticket = await self._take(token_hash)
         if ticket is None:
             raise web.HTTPNotFound
         stored = False
@@ -170,6 +171,16 @@ class _Uploads:
             await self._settle(token_hash, ticket.job_id, stored=stored)
         await self._tell(ticket.job_id)
         return web.Response(status=HTTPStatus.CREATED)
+
+    async def _take(self, token_hash: str) -> Ticket | None:
+        # The sender tries once, and what it brings is paid for: a database that is away for a moment is waited for.
+        for pause in _PATIENCE:
+            try:
+                return await self._tickets.take(token_hash)
+            except CinecordError as error:
+                log.warning("web.ticket_not_taken", cause=error.cause, seconds=pause)
+            await asyncio.sleep(pause)
+        return await self._tickets.take(token_hash)
 
     async def _receive(self, request: web.Request, ticket: Ticket) -> None:
         if (request.content_length or 0) > ticket.max_bytes:

@@ -24,6 +24,9 @@ POLL_SECONDS = 30.0
 """The slow look for work, behind the quick wake-ups."""
 PAUSE_SECONDS = 1.0
 """After an error of the store, before the next try."""
+CRASH_SECONDS = 5.0
+LONGEST_CRASH_SECONDS = 600.0
+"""Before a job is taken up again that ran into a mistake of the program."""
 GRACE_SECONDS = 20.0
 """How long a stop waits for jobs at work."""
 
@@ -41,6 +44,7 @@ class Dispatch(commands.Cog):
         self._stopping = False
         self._loop: asyncio.Task[None] | None = None
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._calling: set[str] = set()
         self._cards = StatusCards(bot)
 
     async def cog_load(self) -> None:
@@ -98,11 +102,13 @@ class Dispatch(commands.Cog):
             return
 
     async def _recover(self) -> None:
-        for job in await self._services.jobs.unfinished():
+        jobs = self._services.jobs
+        unfinished, without_card, ended = await jobs.unfinished(), await jobs.without_card(), await jobs.last_ended()
+        for job in unfinished:
             self._start(job, self._resume(job))
-        for job in await self._services.jobs.without_card():
+        for job in without_card:
             self._start(job, self._note_card(job))
-        for job in await self._services.jobs.last_ended():
+        for job in ended:
             self._start(job, self._end_card(job))
 
     async def _end_card(self, job: Job) -> None:
@@ -120,12 +126,14 @@ class Dispatch(commands.Cog):
             self._due = asyncio.get_running_loop().time() + min(POLL_SECONDS if due is None else due, POLL_SECONDS)
             self._may_claim = True
         limit = self._services.settings.queue.max_running
-        while self._may_claim and not self._stopping and len(self._running) < limit:
+        # Only paid calls count: a post that waits for Discord, or a search for a lost video, must hold up nobody else.
+        while self._may_claim and not self._stopping and len(self._calling) < limit:
             self._may_claim = False  # before the claim: a job that comes in meanwhile sets it again
-            job = await self._services.jobs.claim(room=limit - len(self._running))
+            job = await self._services.jobs.claim(room=limit - len(self._calling))
             self._may_claim = self._may_claim or self._services.jobs.work_left
             if job is None:
                 break
+            self._calling.add(job.id)
             self._start(job, self._run(job))
         return max(0.0, self._due - asyncio.get_running_loop().time())
 
@@ -141,11 +149,24 @@ class Dispatch(commands.Cog):
         self._work.set()
 
     async def _guarded(self, job: Job, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception:
-            # The outermost edge of a job. Its state is whatever was committed; the next start goes on from there.
-            log.exception("job.crashed", **job.log_context)
+        wait = CRASH_SECONDS
+        while True:
+            try:
+                await work
+            except Exception:
+                # The outermost edge of a job. It goes on from what was committed, as at a start.
+                log.exception("job.crashed", **job.log_context)
+            else:
+                return
+            self._calling.discard(job.id)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, LONGEST_CRASH_SECONDS)
+            work = self._again(job.id)
+
+    async def _again(self, job_id: str) -> None:
+        job = await self._services.jobs.get(job_id)
+        if job is not None and job.state in {State.SUBMITTED, State.RENDERED}:
+            await self._resume(job)
 
     # --- one job
 
@@ -154,7 +175,12 @@ class Dispatch(commands.Cog):
         # Beside the render, and beside the post: a card waits for Discord's limits, and nothing waits for a card.
         card = asyncio.create_task(self._cards.show(job))
         try:
-            await self._go_on(await self._services.renderer.render(job))
+            try:
+                outcome = await self._services.renderer.render(job)
+            finally:
+                self._calling.discard(job.id)
+                self._work.set()
+            await self._go_on(outcome)
         finally:
             await asyncio.wait([card])
 
@@ -178,7 +204,9 @@ class Dispatch(commands.Cog):
         if outcome is None:
             return
         job = outcome.job
-        if job.state is State.RENDERED:
+        if job.state is State.SUBMITTED:
+            await self._go_on(await self._services.renderer.recover(job))
+        elif job.state is State.RENDERED:
             if job.submitted_at and job.rendered_at:
                 self._services.metrics.render_seconds.observe((job.rendered_at - job.submitted_at) / 1000)
             await self._deliver(job, outcome.video, again=False)

@@ -8,8 +8,11 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-SEARCHED = 100
-"""Messages that are looked through."""
+NEWEST = 200
+OLDEST = 1000
+"""Messages that are looked through: the newest first, then on from where the post can be at earliest."""
+MARGIN = timedelta(hours=1)
+"""How far the bot's clock may be from Discord's."""
 
 
 async def find_message(channel: discord.abc.Messageable, mark: str, *, since: int) -> discord.Message | None:
@@ -18,16 +21,24 @@ async def find_message(channel: discord.abc.Messageable, mark: str, *, since: in
     Raises:
         discord.HTTPException: the channel is not there, or out of reach.
     """
-    # A minute early: our clock and Discord's need not agree.
-    after = datetime.fromtimestamp(since / 1000, UTC) - timedelta(minutes=1)
+    after = datetime.fromtimestamp(since / 1000, UTC) - MARGIN
     try:
-        async for message in channel.history(limit=SEARCHED, after=after, oldest_first=True):
-            if any(getattr(part, "custom_id", None) == mark for part in _parts(message.components)):
+        async for message in channel.history(limit=NEWEST):
+            if _has(message, mark):
+                return message
+            if message.created_at < after:
+                return None
+        async for message in channel.history(limit=OLDEST, after=after, oldest_first=True):
+            if _has(message, mark):
                 return message
     except discord.Forbidden as error:
         # Without Read Message History, a post has its nonce alone, which is good for some minutes.
         log.warning("messages.not_searched", mark=mark, cause=str(error))
     return None
+
+
+def _has(message: discord.Message, mark: str) -> bool:
+    return any(getattr(part, "custom_id", None) == mark for part in _parts(message.components))
 
 
 def _parts(components: Any) -> list[Any]:

@@ -44,7 +44,8 @@ async def tell(interaction: Interaction, error: Exception) -> None:
         return
     try:
         await say(interaction, sentence)
-    except (discord.HTTPException, aiohttp.ClientError, OSError) as failed:
+    except (discord.HTTPException, aiohttp.ClientError, OSError, RuntimeError) as failed:
+        # RuntimeError: the session is closed, when the bot stops while somebody is being answered.
         log.warning("reply.failed", interaction=interaction.id, cause=str(failed))
 
 

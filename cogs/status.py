@@ -24,8 +24,9 @@ log = structlog.get_logger(__name__)
 CARDS = 10
 """Cards of waiting jobs that are kept up to date in one guild."""
 CARD_SECONDS = 2.0
-"""The least time between two rounds of updates in one guild (Discord allows few edits a channel), and how long a
-failure waits for its card."""
+"""The least time between two rounds of updates in one guild: Discord allows few edits a channel."""
+GRACE_SECONDS = 2.0
+"""How long a failure waits for its card, which may be on its way."""
 
 
 class StatusCards:
@@ -89,7 +90,7 @@ class StatusCards:
         """The job once its card is there, which a very quick failure may be ahead of."""
         if job.card_message_id is not None:
             return job
-        await self._pause(CARD_SECONDS)
+        await self._pause(GRACE_SECONDS)
         try:
             return await self._bot.services.jobs.get(job.id) or job
         except CinecordError as error:

@@ -16,8 +16,13 @@ from cogs.replies import Interaction
 
 log = structlog.get_logger(__name__)
 
-NEEDED = discord.Permissions(view_channel=True, send_messages=True, attach_files=True)
-NAMES = {"view_channel": "View Channel", "send_messages": "Send Messages", "attach_files": "Attach Files"}
+NEEDED = discord.Permissions(view_channel=True, send_messages=True, attach_files=True, read_message_history=True)
+NAMES = {
+    "view_channel": "View Channel",
+    "send_messages": "Send Messages",
+    "attach_files": "Attach Files",
+    "read_message_history": "Read Message History",
+}
 IN_THREAD = {"send_messages_in_threads": "Send Messages in Threads"}
 
 

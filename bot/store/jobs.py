@@ -22,6 +22,7 @@ from bot.store.database import Database, StoreError
 from bot.store.dialect import MAKERS
 from bot.store.records import Job, NewJob, Settled, State, Video, new_id
 from bot.store.tables import job_files, jobs, lane_members, videos
+from bot.store.tables import lanes as lane_rows
 
 # Prepared once: building a statement costs more than running it.
 _BY_ID = select(jobs).where(jobs.c.id == bindparam("job"))
@@ -119,6 +120,23 @@ class Jobs:
 
         return await self._db.write(work)
 
+    async def check_room(self, guild_id: int, user_id: int) -> None:
+        """Look whether a request would find a place in line, before work is put into it. `accept` has the last word.
+
+        Raises:
+            LineFull: too many requests are waiting for this guild or member.
+        """
+        limits = self._limits
+        await self._db.read(
+            lambda connection: lanes.check(
+                connection,
+                guild_id,
+                user_id,
+                guild_limit=limits.per_guild_waiting,
+                user_limit=limits.per_user_waiting,
+            )
+        )
+
     # --- being served
 
     async def claim(self, *, room: int) -> Job | None:
@@ -139,7 +157,8 @@ class Jobs:
         job = _job(connection, _CLAIM, {"job": job_id, "now": now})
         if job is not None:
             # Microseconds, and never twice the same: two claims in one millisecond keep their order.
-            self._served = max(self._served + 1, now * 1000)
+            # And never before what was there: after a clock that was ahead, its lane would wait for the day to come.
+            self._served = max((self._served or _last_served(connection)) + 1, now * 1000)
             lanes.serve(connection, job.guild_id, job.user_id, at=self._served)
         self.work_left = connection.execute(ANY_READY).first() is not None
         return job
@@ -278,6 +297,10 @@ class Jobs:
         """The storage keys of a job's pictures and uploaded source."""
         query = select(job_files.c.key).where(job_files.c.job_id == job_id)
         return await self._db.read(lambda connection: list(connection.execute(query).scalars()))
+
+
+def _last_served(connection: Connection) -> int:
+    return connection.execute(select(func.max(lane_rows.c.served_at))).scalar_one() or 0
 
 
 def _new_row(job_id: str, new: NewJob, now: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Counting who waits in which lane. Steps of a transaction of `bot.store.jobs`; the statements are prepared once."""
 
-from sqlalchemy import Connection, and_, bindparam, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 
 from bot.errors import LineFull
 from bot.store.dialect import Upsert
@@ -35,6 +35,10 @@ _SERVE = (
     _LANE.values(waiting=lanes.c.waiting - 1, ready=lanes.c.ready - 1, served_at=bindparam("served")),
     _MEMBER.values(waiting=lane_members.c.waiting - 1, ready=lane_members.c.ready - 1, served_at=bindparam("served")),
 )
+_LANE_WAITING = select(lanes.c.waiting).where(lanes.c.guild_id == bindparam("guild"))
+_MEMBER_WAITING = select(lane_members.c.waiting).where(
+    lane_members.c.guild_id == bindparam("guild"), lane_members.c.user_id == bindparam("user")
+)
 
 
 def enter(connection: Connection, guild_id: int, user_id: int, *, now: int, guild_limit: int, user_limit: int) -> None:
@@ -45,14 +49,28 @@ def enter(connection: Connection, guild_id: int, user_id: int, *, now: int, guil
     """
     row = {"guild_id": guild_id, "waiting": 1, "ready": 1, "created_at": now}
     if not _ENTER_MEMBER.run(connection, {**row, "user_id": user_id, "limit": user_limit}):
-        raise LineFull(
-            f"You have {user_limit} requests waiting, which is the most this bot takes. "
-            "Wait for one to finish, or cancel one."
-        )
+        raise _member_full(user_limit)
     if not _ENTER_LANE.run(connection, {**row, "limit": guild_limit}):
-        raise LineFull(
-            f"This server has {guild_limit} requests waiting, which is the most this bot takes. Try again later."
-        )
+        raise _lane_full(guild_limit)
+
+
+def check(connection: Connection, guild_id: int, user_id: int, *, guild_limit: int, user_limit: int) -> None:
+    """What `enter` would say, without entering. Raises LineFull."""
+    given = {"guild": guild_id, "user": user_id}
+    if (connection.execute(_MEMBER_WAITING, given).scalar_one_or_none() or 0) >= user_limit:
+        raise _member_full(user_limit)
+    if (connection.execute(_LANE_WAITING, given).scalar_one_or_none() or 0) >= guild_limit:
+        raise _lane_full(guild_limit)
+
+
+def _member_full(limit: int) -> LineFull:
+    return LineFull(
+        f"You have {limit} requests waiting, which is the most this bot takes. Wait for one to finish, or cancel one."
+    )
+
+
+def _lane_full(limit: int) -> LineFull:
+    return LineFull(f"This server has {limit} requests waiting, which is the most this bot takes. Try again later.")
 
 
 def change(connection: Connection, guild_id: int, user_id: int, *, waiting: int, ready: int) -> None:

@@ -602,3 +602,16 @@ async def test_a_cancelled_download_leaves_nothing(server: Server, tmp_path: Pat
 async def test_a_disk_that_takes_nothing_is_a_storage_error(server: Server, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="No such file or directory"):
         await download(server, tmp_path / "none" / "v.mp4")
+
+
+async def test_a_render_whose_upload_failed_is_perhaps_charged(server: Server) -> None:
+    message = "The video could not be written to output.upload_url"
+    error = await failure(
+        server, reply(200, {"state": "Failed", "error": {"code": "upload_failed", "message": message}})
+    )
+    assert (type(error), error.charged) == (cloudflare.RenderFailed, MAYBE)
+
+
+async def test_a_number_that_no_decimal_holds_is_no_answer(server: Server) -> None:
+    error = await failure(server, reply(200, b'{"state": "Completed", "cost": 1e99999999999999999999}'))
+    assert type(error) is cloudflare.OutcomeUnknown

@@ -88,7 +88,10 @@ class Bot:
     clock: Clock
 
     async def render(self, job: Job) -> Job | None:
-        return self._job(await self.services.renderer.render(job))
+        outcome = await self.services.renderer.render(job)
+        if outcome is not None and outcome.job.state is State.SUBMITTED:
+            return await self.recover(outcome.job)  # as the dispatcher does
+        return self._job(outcome)
 
     async def recover(self, job: Job) -> Job | None:
         return self._job(await self.services.renderer.recover(job))
@@ -590,3 +593,24 @@ async def test_submitted_is_on_disk_before_the_call_leaves(start: StartBot) -> N
             assert connection.execute("SELECT state FROM jobs").fetchall() == [("submitted",)]
         bot.model.release()
         await asyncio.wait_for(task, 10)
+
+
+async def test_a_video_that_came_in_spite_of_try_later_is_not_paid_for_again(start: StartBot, tmp_path: Path) -> None:
+    async with start() as bot:
+        job = await bot.claimed()
+        assert await bot.services.jobs.requeue(job.id, delay=0)
+        await bot.services.jobs.wake_delayed()
+        again = await bot.claim()
+        assert (again.id, again.attempts) == (job.id, 2)
+        await bot.keep(job.video_key, clip(tmp_path))
+        done = await bot.render(again)
+        assert done is not None
+        assert (done.state, bot.money(done), len(bot.model.calls)) == (State.RENDERED, "charged", NO_CALL)
+
+
+async def test_an_unknown_outcome_is_handed_back_before_it_is_looked_for(start: StartBot) -> None:
+    async with start() as bot:
+        bot.model.fail_next(Fault.INTERNAL)
+        outcome = await asyncio.wait_for(bot.services.renderer.render(await bot.claimed()), 10)
+        assert outcome is not None
+        assert (outcome.job.state, outcome.video) == (State.SUBMITTED, None)

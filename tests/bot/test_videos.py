@@ -120,6 +120,19 @@ def test_a_recording_without_a_stated_length_is_measured(tmp_path: Path) -> None
     assert probe(path).seconds == pytest.approx(1.5, abs=0.1)
 
 
+def test_a_header_that_understates_the_length_is_not_believed(tmp_path: Path) -> None:
+    """The price and the model's limits go by the length."""
+    path = clip(tmp_path / "a.mp4", 6.0, sound=False)
+    data = bytearray(path.read_bytes())
+    header = data.index(b"mdhd")  # ISO 14496-12: version, two times, time scale, duration
+    scale = int.from_bytes(data[header + 16 : header + 20], "big")
+    data[header + 20 : header + 24] = scale.to_bytes(4, "big")
+    path.write_bytes(data)
+    with av.open(str(path)) as container:
+        assert (container.duration or 0) / av.time_base < 2
+    assert probe(path).seconds == pytest.approx(6, abs=0.2)
+
+
 def picture(path: Path, kind: str) -> Path:
     Image.new("RGB", (64, 64)).save(path, kind)
     return path

@@ -161,7 +161,7 @@ class Stage:
 
 def slow_down_cards() -> None:
     # Loading an extension makes its module anew, so this is the one that the running bot has.
-    vars(sys.modules["cogs.status"])["CARD_SECONDS"] = CARD_SECONDS
+    vars(sys.modules["cogs.status"]).update(CARD_SECONDS=CARD_SECONDS, GRACE_SECONDS=0.0)
 
 
 class Seen:

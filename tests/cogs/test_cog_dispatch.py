@@ -234,3 +234,21 @@ async def test_a_start_finishes_the_cards_of_what_ended_last(stage: Stage) -> No
     await stage.dispatch._recover()
     await asyncio.gather(*stage.dispatch._running.values())
     assert "No video this time" in stage.messages()[0].text
+
+
+async def test_a_job_that_ran_into_a_mistake_is_taken_up_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered = await stage.job(State.RENDERED)
+    deliver, tries = stage.dispatch._delivery.deliver, list[str]()
+
+    async def failing(job: Job, video: Any, *, again: bool) -> Any:
+        tries.append(job.id)
+        if len(tries) == 1:
+            raise KeyError("a mistake of the program")
+        return await deliver(job, video, again=again)
+
+    monkeypatch.setattr(stage.dispatch._delivery, "deliver", failing)
+    monkeypatch.setitem(stage.dispatch._guarded.__globals__, "CRASH_SECONDS", 0)
+    await stage.dispatch._guarded(rendered, stage.dispatch._resume(rendered))
+    assert len(tries) == 2
+    assert stage.states() == ["posted"]
+    assert stage.logged("job.crashed")

@@ -153,6 +153,7 @@ async def test_killed_before_the_card_is_written_down(journey: Journey) -> None:
     sent = await journey.ask(place.alice, place.channel, "a comet unnoticed", duration=2)
     await journey.told(sent)
     await journey.until(lambda: place.channel.messages, "the card")
+    await journey.model.wait_for_call()
     await journey.kill()
     assert journey.job(place)["card_message_id"] is None
     cards = len(place.channel.messages)

@@ -114,7 +114,8 @@ def _list(call: Call) -> Reply:
     if "before" in query:
         found = [m for m in found if m.id < int(query["before"])]
     if "after" in query:
-        found = [m for m in found if m.id > int(query["after"])]
+        # Those that follow most closely: Discord's clients page on from there.
+        found = [m for m in found if m.id > int(query["after"])][-int(query.get("limit", 50)) :]
     return Reply([message.to_json() for message in found[: int(query.get("limit", 50))]])
 
 

@@ -399,3 +399,43 @@ async def test_a_claim_takes_as_many_steps_with_much_waiting_as_with_little(queu
 
 def test_the_defaults_let_one_member_run_one() -> None:
     assert QueueSettings().per_user_running == 1
+
+
+async def test_a_clock_that_was_ahead_starves_nobody(make_queue: Callable[..., Queue]) -> None:
+    ahead = make_queue()
+    ahead.clock.now += 24 * 3600 * 1000
+    await ahead.claimed(1, guild=1)
+    queue = make_queue()  # a new process, after the clock was set right
+    for turn in range(3):
+        for guild in (1, 2):
+            await queue.accept(turn, guild=guild)
+    served = []
+    while (job := await queue.jobs.claim(room=1)) is not None:
+        served.append(job.guild_id)
+    assert served == [2, 1, 2, 1, 2, 1]
+
+
+async def test_a_full_line_is_told_before_any_work(make_queue: Callable[..., Queue]) -> None:
+    queue = make_queue(per_user_waiting=2, per_guild_waiting=3)
+    await queue.jobs.check_room(1, 1)
+    for user in (1, 1, 2):
+        await queue.accept(user)
+    with pytest.raises(LineFull, match="You have 2"):
+        await queue.jobs.check_room(1, 1)
+    with pytest.raises(LineFull, match="This server has 3"):
+        await queue.jobs.check_room(1, 3)
+    await queue.jobs.check_room(2, 1)
+
+
+async def test_whether_work_is_left_is_known_after_a_claim(make_queue: Callable[..., Queue]) -> None:
+    queue = make_queue(per_user_running=1)
+    await queue.accept(1)
+    await queue.accept(1)
+    assert await queue.jobs.claim(room=1) is not None
+    assert queue.jobs.work_left
+    assert await queue.jobs.claim(room=1) is None
+    assert queue.jobs.work_left
+    first = (await queue.jobs.unfinished())[0]
+    await queue.jobs.fail(first.id, State.SUBMITTED, reason="x", text="x", settled=Settled.RELEASED)
+    assert await queue.jobs.claim(room=1) is not None
+    assert not queue.jobs.work_left

@@ -20,6 +20,8 @@ class Plan:
 
 
 FULL = Plan(warm_up=5, singles=30, burst=200, burst_seconds=2.0)
+CLIPS = (0, 1_500_000)
+"""Sizes of the finished clip in bytes: as the stand-in draws it (about 90 KB), and that of 8 s at 1.5 Mbit/s."""
 QUICK = Plan(warm_up=2, singles=5, burst=40, burst_seconds=0.4)
 
 
@@ -43,9 +45,9 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
-async def measure(contender: Contender, plan: Plan, folder: Path) -> Round:
+async def measure(contender: Contender, plan: Plan, folder: Path, *, clip_bytes: int) -> Round:
     """Start the bot, warm it up, and take one round's numbers."""
-    async with Stage(contender, folder) as stage:
+    async with Stage(contender, folder, clip_bytes=clip_bytes) as stage:
         for _ in range(plan.warm_up):
             await stage.job()
         await stage.settle()

@@ -42,11 +42,12 @@ CINECORD = Contender("Cinecord", ("-m", "bot", "run"))
 class Stage:
     """The stand-ins and one bot that is ready, as an async context. `folder` takes its files and its log."""
 
-    def __init__(self, contender: Contender, folder: Path) -> None:
+    def __init__(self, contender: Contender, folder: Path, *, clip_bytes: int = 0) -> None:
         self.contender = contender
         self.folder = folder
         self.discord = DiscordSandbox(rate_limits=False)
         self.cloudflare = CloudflareSandbox(quick=True, render_seconds=RENDER_SECONDS)
+        self.cloudflare.quick_bytes = clip_bytes
         self.places: list[tuple[Member, Channel]] = []
         self._stack = AsyncExitStack()
 

@@ -35,7 +35,8 @@ class CloudflareSandbox:
     """Cloudflare's AI run endpoint and gateway logs, strict, with Zero Data Retention on.
 
     `render_seconds` (a number, or a function of the Call), `latency` (seconds before any answer), `quick` (copied
-    clips), `upload_timeout`, `slow_upload_seconds`, `log_lag_seconds` may be changed while it runs."""
+    clips, padded to `quick_bytes`), `upload_timeout`, `slow_upload_seconds`, `log_lag_seconds` may be changed while it
+    runs."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class CloudflareSandbox:
         self.zero_data_retention, self.render_seconds = zero_data_retention, render_seconds
         self.clock, self.wrapped, self.quick, self.bracket_filters = clock, wrapped, quick, bracket_filters
         self.latency = self.log_lag_seconds = 0.0
+        self.quick_bytes = 0
         self.slow_upload_seconds, self.upload_timeout, self.link_seconds = 1.0, 300.0, 3600.0
         self.calls: list[Call] = []
         self.ledger = Ledger()

@@ -171,7 +171,8 @@ class Dispatch(commands.Cog):
     # --- one job
 
     async def _run(self, job: Job) -> None:
-        self._cards.refresh_line(job.guild_id)
+        if self._services.jobs.work_left:
+            self._cards.refresh_line(job.guild_id)
         # Beside the render, and beside the post: a card waits for Discord's limits, and nothing waits for a card.
         card = asyncio.create_task(self._cards.show(job))
         try:

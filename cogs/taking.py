@@ -107,8 +107,6 @@ async def _answer(interaction: Interaction, taken: Taken) -> None:
 
 async def _standing(interaction: Interaction, job: Job) -> tuple[Job, int | None]:
     """The job as it is by now, and its place in line if it waits."""
-    jobs = interaction.client.services.jobs
-    for place, waiting in enumerate(await jobs.line(job.guild_id), 1):
-        if waiting.id == job.id:
-            return waiting, place
-    return await jobs.get(job.id) or job, None
+    now, line = await interaction.client.services.jobs.standing(job)
+    places = [waiting.id for waiting in line]
+    return now, places.index(job.id) + 1 if job.id in places else None

@@ -276,6 +276,16 @@ class Jobs:
         """A guild's waiting jobs in the order in which they will be served."""
         return in_turns(await self._db.read(lambda connection: _jobs(connection, _LINE, {"guild": guild_id})))
 
+    async def standing(self, job: Job) -> tuple[Job, list[Job]]:
+        """A job as it is by now, and if it waits, the line that it waits in; both at one moment."""
+
+        def work(connection: Connection) -> tuple[Job, list[Job]]:
+            now = _job(connection, _BY_ID, {"job": job.id}) or job
+            waits = now.state is State.QUEUED
+            return now, in_turns(_jobs(connection, _LINE, {"guild": job.guild_id})) if waits else []
+
+        return await self._db.read(work)
+
     async def set_card(self, job_id: str, message_id: int) -> Job | None:
         """Remember the status card's message; returns the job as it is by now."""
         return await self._db.write(lambda connection: _job(connection, _CARD, {"job": job_id, "card": message_id}))

@@ -112,7 +112,7 @@ A clip is padded to its size by a box that players skip; the size of the real mo
 - Peak memory: the largest of samples of the process tree's proportional set size, four a second.
 
 ## Why what is missed is missed
-- CPU per job: of about 14 ms a job, some 5 are what the floor does too (gateway event, deferral, the call, taking the
+- CPU per job: of 14 to 18 ms a job, some 5 are what the floor does too (gateway event, deferral, the call, taking the
   upload, the post). The rest is what the floor has not: four more requests to Discord (the private answer, the status
   card, its end, and the card's change while it waits), about 0.9 ms each; some ten transactions with their commits to
   disk, about 4 ms; five log lines, about 1 ms. The floor's total is so small that each of these alone is a large ratio.

@@ -5,7 +5,6 @@ disk. Discord signs the URLs and lets them expire (Discord: "Signed Attachment C
 """
 
 import asyncio
-import ipaddress
 import os
 import tempfile
 from collections.abc import Generator, Sequence
@@ -16,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
+from bot.config import is_loopback
 from bot.errors import BadAttachment
 
 EXPIRED = "That attachment has expired or was deleted. Upload it again."
@@ -64,7 +64,7 @@ class Fetcher:
         if parts.scheme == "https":
             default_port = port == 443 and netloc.removesuffix(":443") in self._hosts
             return netloc in self._hosts or default_port
-        return parts.scheme == "http" and netloc in self._hosts and _is_loopback(parts.hostname)
+        return parts.scheme == "http" and netloc in self._hosts and is_loopback(parts.hostname)
 
     async def _download(self, url: str, file: BinaryIO, max_bytes: int) -> int:
         try:
@@ -139,10 +139,3 @@ def too_large(max_bytes: int) -> str:
     """The sentence for a file over `max_bytes`."""
     most = f"{max_bytes / 1_000_000:.3g} MB" if max_bytes >= 1_000_000 else f"{max_bytes:,} bytes"
     return f"That file is too large; the most is {most}. Make it smaller and upload it again."
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -15,8 +15,9 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 from pydantic import SecretStr
 
+from bot.config import is_loopback
 from bot.errors import ConfigError, StorageError
-from bot.storage import check_key, content_type, is_loopback
+from bot.storage import check_key, content_type
 
 if TYPE_CHECKING:
     from obstore.store import S3Config, S3Credential  # exist for type checkers only

@@ -25,13 +25,13 @@ DEFAULT_FILE = Path("config.toml")
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a URL's host name is this machine itself."""
+    """Whether a host name or address is this machine itself: the only place where plain HTTP is good enough."""
     if host is None:
         return False
     if host.lower() == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
 

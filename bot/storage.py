@@ -16,7 +16,6 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -106,14 +105,6 @@ def check_key(key: str) -> str:
 def content_type(key: str) -> str:
     """The media type that a key's ending stands for."""
     return _CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own: the only place where plain HTTP is good enough."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def hash_token(token: str) -> str:

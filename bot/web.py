@@ -20,8 +20,9 @@ import structlog
 from aiohttp import StreamReader, hdrs, web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from bot.config import is_loopback
 from bot.errors import CinecordError, ConfigError
-from bot.storage import CHUNK, FolderStorage, Ticket, TicketBook, content_type, hash_token, is_loopback
+from bot.storage import CHUNK, FolderStorage, Ticket, TicketBook, content_type, hash_token
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Health = Callable[[], Awaitable[Mapping[str, bool]]]

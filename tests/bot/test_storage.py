@@ -6,8 +6,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from bot.config import is_loopback
 from bot.errors import StorageError
-from bot.storage import FolderStorage, Ticket, check_key, hash_token, is_loopback
+from bot.storage import FolderStorage, Ticket, check_key, hash_token
 
 KEY = "videos/01hv.mp4"
 NOW = 1_800_000_000.0
